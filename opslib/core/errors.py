@@ -1,0 +1,80 @@
+"""The one tree of errors. Each carries `.hint`, what to do next, and `.exit_code`, what a command ends with.
+
+OpslibError                      4  something of ours is broken
+├── UsageError                   2  the question cannot be asked like this
+│   ├── ParameterError              a notebook parameter is unknown or of the wrong type
+│   ├── WindowError                 a time window cannot be read, is empty or reversed
+│   ├── EnvironmentNotFoundError    no such environment, or no lab runs
+│   ├── ServiceNotFoundError        the service has no data; near names in the hint
+│   └── CaptureError                the folder is no capture that this version can read
+├── RefusedError                 3  a guard, a right, a foreign owner or a lock forbids it
+├── SourceError                  4  a telemetry source did not answer, or not in its own language
+└── LabError                     4  the embedded lab could not do it
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from opslib.core.outcome import ExitCode
+
+
+class OpslibError(Exception):
+    """Base of every error raised on purpose; `str(error)` is one sentence, `hint` the next step."""
+
+    exit_code = ExitCode.BROKEN
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(OpslibError):
+    """The question cannot be asked like this; nothing was started."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ParameterError(UsageError):
+    """A notebook parameter is unknown, has the wrong type, or has a name that is not a name."""
+
+
+class WindowError(UsageError):
+    """A time window cannot be read, is empty, or ends before it starts."""
+
+
+class EnvironmentNotFoundError(UsageError):
+    """No environment of this name is configured, or it names a lab that is not running."""
+
+
+class ServiceNotFoundError(UsageError):
+    """No signal in the evidence bears this service's name."""
+
+
+class CaptureError(UsageError):
+    """The folder is no capture, or one that this version cannot read."""
+
+
+class RefusedError(OpslibError):
+    """A guard, a missing right, a foreign owner or a lock forbids it; nothing was changed."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class SourceError(OpslibError):
+    """A telemetry source did not answer in time, or answered something else than its protocol."""
+
+
+class LabError(OpslibError):
+    """The embedded lab could not be started, asked or stopped."""
+
+
+def near_names(name: str, known: Iterable[str]) -> str:
+    """Return a hint such as `did you mean payment? known: order, payment, risk` (at most ten names)."""
+    names = sorted(set(known))
+    if not names:
+        return "nothing is known here yet"
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return (f"did you mean {' or '.join(close)}? " if close else "") + f"known: {shown}"

@@ -1,0 +1,143 @@
+"""The only reader of the process environment, and of `opslib.toml`: where things are, under which names.
+
+`opslib.toml` is looked for in the working directory and its parents, so a notebook finds it from its own folder.
+A running lab writes an ordinary environment file into its state folder; it is found the same way.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from opslib.core.errors import EnvironmentNotFoundError, UsageError, near_names
+
+CONFIG_NAME = "opslib.toml"
+LAB_STATE = Path(".opslib") / "lab"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """Where one signal is asked for: `kind` chooses the backend, the rest is the backend's own."""
+
+    kind: str
+    url: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One `[environments.NAME]` table; `services` maps a service's name to its names elsewhere."""
+
+    name: str
+    traces: SourceSettings | None = None
+    logs: SourceSettings | None = None
+    metrics: SourceSettings | None = None
+    changes: SourceSettings | None = None
+    protected: bool = False
+    kube_context: str = ""
+    namespace: str = ""
+    registry: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
+    services: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    origin: Path | None = None  # the file it was read from; relative paths in it start there
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the process environment says, read once by the command or the first call of a kernel."""
+
+    cwd: Path
+    config: Path | None = None  # OPSLIB_CONFIG: this file instead of the one found by walking up
+    lab_state: Path | None = None  # OPSLIB_LAB_STATE: the lab's state folder
+    run_dir: Path | None = None  # OPSLIB_RUN_DIR: set by the runner for its kernels
+    debug: bool = False  # OPSLIB_DEBUG: tracebacks of internal errors
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Settings:
+        env = os.environ if environ is None else environ
+
+        def path(name: str) -> Path | None:
+            return Path(env[name]) if env.get(name) else None
+
+        return cls(
+            cwd or Path.cwd(),
+            config=path("OPSLIB_CONFIG"),
+            lab_state=path("OPSLIB_LAB_STATE"),
+            run_dir=path("OPSLIB_RUN_DIR"),
+            debug=bool(env.get("OPSLIB_DEBUG")),
+        )
+
+    def find_lab_state(self) -> Path:
+        """Return the lab's state folder: OPSLIB_LAB_STATE, the nearest one upwards, else the default here."""
+        if self.lab_state is not None:
+            return self.lab_state
+        for folder in (self.cwd, *self.cwd.parents):
+            if (folder / LAB_STATE).is_dir():
+                return folder / LAB_STATE
+        return self.cwd / LAB_STATE
+
+    def config_files(self) -> Iterator[Path]:
+        """Yield the environment files that exist, the user's first."""
+        if self.config is not None:
+            yield self.config
+        else:
+            found = (folder / CONFIG_NAME for folder in (self.cwd, *self.cwd.parents))
+            yield from (path for path in found if path.is_file())
+        lab = self.find_lab_state() / CONFIG_NAME
+        if lab.is_file():
+            yield lab
+
+
+def load_environment(name: str, settings: Settings) -> Environment:
+    """Return the environment of this name from the first file that has it. Raises EnvironmentNotFoundError."""
+    known: list[str] = []
+    for path in settings.config_files():
+        tables = _read(path).get("environments", {})
+        if isinstance(tables, dict) and isinstance(tables.get(name), dict):
+            return _environment(name, tables[name], path)
+        known += list(tables)
+    if name == "lab":
+        raise EnvironmentNotFoundError(
+            f"no lab is running (looked in {settings.find_lab_state()})", hint="start one: opslib lab up"
+        )
+    raise EnvironmentNotFoundError(
+        f"there is no environment {name!r}",
+        hint=f"{near_names(name, known)}; they are defined in {CONFIG_NAME}",
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(
+            f"{path} is no valid TOML: {error}", hint="the line and column stand in the message"
+        ) from error
+
+
+def _environment(name: str, table: dict[str, Any], origin: Path) -> Environment:
+    plain = {"protected", "kube_context", "namespace", "registry", "links", "services"}
+    signals = {"traces", "logs", "metrics", "changes"}
+    unknown = set(table) - plain - signals
+    if unknown:
+        word = min(unknown)
+        raise UsageError(
+            f"{origin}: environment {name!r} has no setting {word!r}", hint=near_names(word, plain | signals)
+        )
+    fields: dict[str, Any] = {key: table[key] for key in plain & set(table)}
+    for signal in signals & set(table):
+        fields[signal] = _source(table[signal], f"{origin}: {name}.{signal}")
+    return Environment(name, origin=origin, **fields)
+
+
+def _source(table: Any, where: str) -> SourceSettings:
+    if not isinstance(table, dict) or not isinstance(table.get("kind"), str):
+        raise UsageError(f"{where} needs a `kind`", hint='such as {kind = "capture", path = "incident-42"}')
+    options = {key: value for key, value in table.items() if key not in {"kind", "url"}}
+    return SourceSettings(table["kind"], str(table.get("url", "")), options)

@@ -1,0 +1,1 @@
+"""Log, trace, metric and change queries: one protocol each, one module per backend."""

@@ -1,0 +1,80 @@
+"""The four questions a telemetry backend answers. Every answer carries the note of how it was obtained.
+
+Implementations take their client, clock and time-outs as arguments, bound every query, and say when a bound was hit.
+All raise SourceError when the source does not answer, and CaptureError when a capture cannot be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pandas as pd
+
+from opslib.core.evidence import SourceNote, SpanBlock
+from opslib.core.windows import Window, Windows
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Rows of one signal (columns of `opslib.core.columns`) and how they were obtained."""
+
+    frame: pd.DataFrame
+    note: SourceNote
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Spans as blocks of whole traces, re-iterable; the rule by which each window was selected; the note."""
+
+    blocks: Iterable[SpanBlock]
+    note: SourceNote
+    selection: Mapping[str, str]
+
+
+class TraceSource(Protocol):
+    """Spans: of all traces whose root starts in one of the windows, or of one trace."""
+
+    def extent(self) -> Window | None:
+        """Return the window that holds data, None where there are none yet."""
+        ...
+
+    def services(self, window: Window | None = None) -> tuple[str, ...]:
+        """Return the names of the services with spans, sorted."""
+        ...
+
+    def spans(self, windows: Windows, *, attributes: bool = False) -> Blocks: ...
+
+    def trace(self, trace_id: str) -> Frame: ...
+
+
+class LogSource(Protocol):
+    """Log records by time, service, pod, trace and text."""
+
+    def logs(
+        self,
+        window: Window,
+        *,
+        services: Sequence[str] | None = None,
+        trace_id: str | None = None,
+        limit: int | None = None,
+    ) -> Frame: ...
+
+
+class MetricSource(Protocol):
+    """Samples by time, name and service."""
+
+    def metrics(
+        self, window: Window, *, names: Sequence[str] | None = None, services: Sequence[str] | None = None
+    ) -> Frame: ...
+
+
+class ChangeSource(Protocol):
+    """Events and changes: rollouts, restarts, configuration, scaling."""
+
+    def events(self, window: Window) -> Frame: ...
+
+    def topology(self) -> Frame:
+        """Return callers and callees known beside the traces; an empty frame where nothing is known."""
+        ...

@@ -1,0 +1,61 @@
+"""Secrets are masked by key, by shape and by value; references to secrets are not secrets."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opslib.core.redact import MASK, Redactor, is_secret_key
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["password", "DB_PASSWORD", "apiKey", "api-key", "authToken", "x_secret", "Authorization", "cookies"],
+)
+def test_secret_keys(key: str) -> None:
+    assert is_secret_key(key)
+
+
+@pytest.mark.parametrize("key", ["author", "tokenizer", "passenger", "service", "keyboard", "compass"])
+def test_ordinary_keys(key: str) -> None:
+    assert not is_secret_key(key)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Bearer hunter2hunter2", "https://user:hunter2hunter2@host/path", "password=hunter2hunter2",
+        '{"api_key": "hunter2hunter2"}', "AKIA" + "A" * 16, "ghp_" + "hunter2" * 4,
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.hunter2hunter2",
+        "-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----",
+    ],
+)  # fmt: skip
+def test_known_shapes_are_masked(text: str) -> None:
+    masked = Redactor().text(text)
+
+    assert MASK in masked
+    assert "hunter2" not in masked
+    assert "AAAA" not in masked
+
+
+def test_nested_data_is_masked_and_the_rest_kept() -> None:
+    data = {
+        "service": "payment",
+        "auth": {"user": "u"},
+        "db": {"password": "hunter2", "port": 5432},
+        "l": ["token=hunter2x"],
+    }
+
+    masked = Redactor().data(data)
+
+    assert masked["service"] == "payment"
+    assert masked["db"] == {"password": MASK, "port": 5432}
+    assert masked["l"] == [f"token={MASK}"]
+
+
+def test_references_stay_readable() -> None:
+    assert Redactor().data({"auth": "env:ES_AUTH"}) == {"auth": "env:ES_AUTH"}
+
+
+@given(st.text(min_size=4, max_size=20), st.text(), st.text())
+def test_a_known_value_never_gets_through(secret: str, before: str, after: str) -> None:
+    assert secret not in Redactor([secret]).text(before + secret + after).replace(MASK, "")
