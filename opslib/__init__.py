@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         latency_over_time,
         panel,
         preflight_table,
+        progress,
         trace_comparison,
     )
 
@@ -46,6 +47,7 @@ _ROOMS = {
         "latency_over_time",
         "panel",
         "preflight_table",
+        "progress",
         "trace_comparison",
     ),
 }
@@ -71,6 +73,7 @@ __all__ = [
     "panel",
     "preflight",
     "preflight_table",
+    "progress",
     "trace_comparison",
 ]
 

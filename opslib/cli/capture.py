@@ -1,8 +1,10 @@
-"""`opslib capture export|verify|show`: evidence in a folder that can be carried away and asked again."""
+"""`opslib capture export|import|verify|show`: evidence in a folder that can be carried away and asked again."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,7 +19,7 @@ from opslib.core.words import duration
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-@click.group(help="Export, verify and show captured evidence.")
+@click.group(help="Export, import, verify and show captured evidence.")
 def command() -> None: ...
 
 
@@ -35,6 +37,26 @@ def export(out: Path, *, as_json: bool, **question: str) -> None:
     say(f"exporting from {question['environment']} …")
     path = export_evidence(out, **question, settings=Settings.from_environ(), clock=SystemClock())
     _show(path, as_json=as_json)
+
+
+@command.command("import")
+@click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--out", type=_FOLDER, required=True, help="A new folder.")
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes.")
+@json_option
+def import_(paths: tuple[Path, ...], out: Path, workers: int, *, as_json: bool) -> None:
+    """Make a capture of OTLP or Jaeger files or folders, told apart by content; what cannot be read is named."""
+    from opslib.telemetry.importers import import_paths  # noqa: PLC0415
+
+    content = json.loads(
+        (import_paths(paths, out, progress=say, workers=workers) / "capture.json").read_text()
+    )
+    if as_json:
+        echo_json(content)
+        return
+    click.secho(str(out), bold=True)
+    _show_windows(content)
+    click.echo(table(("signal", "rows"), [(s["signal"], f"{s['rows']:,}") for s in content["sources"]]))
 
 
 @command.command("verify")
@@ -61,6 +83,13 @@ def show(folder: Path, as_json: bool) -> None:  # noqa: FBT001
     _show(folder, as_json=as_json)
 
 
+def _show_windows(content: dict[str, Any]) -> None:
+    for name, pair in content["windows"].items():
+        if pair:
+            text = f"{rfc3339(pair[0])} to {rfc3339(pair[1])} ({duration(pair[1] - pair[0])})"
+            click.echo(f"{name:<9} {text}, selection {content['selection'].get(name, 'unknown')}")
+
+
 def _show(folder: Path, *, as_json: bool) -> None:
     from opslib.telemetry.capture import show as show_capture  # noqa: PLC0415
 
@@ -69,10 +98,7 @@ def _show(folder: Path, *, as_json: bool) -> None:
         echo_json(content)
         return
     click.secho(str(folder), bold=True)
-    for name, pair in content["windows"].items():
-        if pair:
-            text = f"{rfc3339(pair[0])} to {rfc3339(pair[1])} ({duration(pair[1] - pair[0])})"
-            click.echo(f"{name:<9} {text}, selection {content['selection'].get(name, 'unknown')}")
+    _show_windows(content)
     click.echo(f"services  {', '.join(content['services']) or 'none'}")
     rows = [(signal, f"{count:,}") for signal, count in content["rows"].items()]
     click.echo(table(("signal", "rows"), rows))

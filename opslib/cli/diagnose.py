@@ -29,7 +29,7 @@ from opslib.core.words import duration, printable
 @click.option("--timings", is_flag=True, help="Add the seconds of each stage and the peak memory.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, capture: Path | None, **options: Any) -> None:
+def command(ctx: click.Context, /, capture: Path | None, **options: Any) -> None:
     from opslib.investigate import find_cause  # noqa: PLC0415
 
     if (capture is None) == (options["environment"] is None):
@@ -60,7 +60,7 @@ def command(ctx: click.Context, capture: Path | None, **options: Any) -> None:
 
 def _window(start: str, end: str, names: str) -> str:
     if bool(start) != bool(end):
-        raise UsageError(f"{names} belong together")
+        raise UsageError(f"{names} belong together", hint="give both, in RFC 3339")
     return f"{start}/{end}" if start else ""
 
 

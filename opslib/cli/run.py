@@ -48,7 +48,7 @@ def _notebook(name: str) -> Path:
 @click.option("--timeout-s", type=click.FloatRange(min=1), help="End the whole run after this many seconds.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, notebook: str, *, as_json: bool, **options: Any) -> None:
+def command(ctx: click.Context, /, notebook: str, *, as_json: bool, **options: Any) -> None:
     from opslib.run import prepare_process, run_notebook, stderr_line  # noqa: PLC0415
 
     prepare_process()

@@ -8,14 +8,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
-
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from opslib.core.model import Signal
 from opslib.core.windows import Windows
+
+if TYPE_CHECKING:  # named here, used by those who fill it: a SourceNote must not cost an import of pandas
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
 
 ROOT = -1  # SpanBlock.parent: the span names no parent
 ORPHAN = -2  # SpanBlock.parent: the parent named is not in the evidence

@@ -92,6 +92,16 @@ class Settings:
             yield lab
 
 
+def environ_of_children(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment for processes of ours: without what steers OpenTelemetry, or sends loopback to a proxy."""
+    env = os.environ if environ is None else environ
+    return {
+        name: value
+        for name, value in env.items()
+        if not name.startswith("OTEL_") and not name.upper().endswith("_PROXY")
+    }
+
+
 def load_environment(name: str, settings: Settings) -> Environment:
     """Return the environment of this name from the first file that has it. Raises EnvironmentNotFoundError."""
     known: list[str] = []
