@@ -6,14 +6,24 @@ All raise SourceError when the source does not answer, and CaptureError when a c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import pandas as pd
 
+from opslib.core.columns import SignalFile
 from opslib.core.evidence import SourceNote, SpanBlock
 from opslib.core.windows import Window, Windows
+
+# How a note, and the evidence of a verdict, call the signal that a kind of file holds.
+NOTE_SIGNAL: dict[SignalFile, str] = {
+    "spans": "trace",
+    "logs": "log",
+    "metrics": "metric",
+    "events": "event",
+    "topology": "topology",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,10 @@ class TraceSource(Protocol):
         ...
 
     def spans(self, windows: Windows, *, attributes: bool = False) -> Blocks: ...
+
+    def span_rows(self, windows: Windows) -> Iterator[pd.DataFrame]:
+        """Yield the rows behind `spans` with the capture's columns, in frames of whole traces, for an export."""
+        ...
 
     def trace(self, trace_id: str) -> Frame: ...
 
@@ -78,3 +92,13 @@ class ChangeSource(Protocol):
     def topology(self) -> Frame:
         """Return callers and callees known beside the traces; an empty frame where nothing is known."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What an investigation may ask; None where an environment names no source for a signal."""
+
+    traces: TraceSource | None = None
+    logs: LogSource | None = None
+    metrics: MetricSource | None = None
+    changes: ChangeSource | None = None

@@ -1,0 +1,103 @@
+"""From sources and windows to evidence: everything is asked for, redacted, and what is missing is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from opslib.core.errors import ServiceNotFoundError, near_names
+from opslib.core.evidence import Evidence, SourceNote, SpanBlock
+from opslib.core.redact import Redactor
+from opslib.core.settings import Environment
+from opslib.core.windows import Window
+from opslib.investigate.windows import Choice
+from opslib.telemetry.collect import RedactedBlocks, collect
+from opslib.telemetry.protocols import NOTE_SIGNAL, Blocks, Sources
+
+_UNKNOWN = {"incident": "unknown", "baseline": "unknown"}
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Blocks that say how long reading them took, wherever they are iterated."""
+
+    blocks: Iterable[SpanBlock]
+    seconds: list[float] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[SpanBlock]:
+        blocks = iter(self.blocks)
+        while True:
+            started = time.perf_counter()
+            block = next(blocks, None)
+            self.seconds.append(time.perf_counter() - started)
+            if block is None:
+                return
+            yield block
+
+
+def gather(
+    sources: Sources, choice: Choice, environment: Environment, redactor: Redactor
+) -> tuple[Evidence, Timed]:
+    """Ask every source for both windows. Raises SourceError and CaptureError."""
+    none = Blocks((), SourceNote(NOTE_SIGNAL["spans"], "", "", "", 0), _UNKNOWN)
+    spans = sources.traces.spans(choice.windows) if sources.traces else none
+    signals = collect(sources, choice.windows, redactor)
+    blocks = Timed(RedactedBlocks(spans.blocks, redactor))
+    evidence = Evidence(
+        windows=choice.windows,
+        spans=blocks,
+        logs=signals.logs,
+        metrics=signals.metrics,
+        events=signals.events,
+        topology=signals.topology,
+        selection=spans.selection,
+        notes=(spans.note, *signals.notes),
+        known_services=frozenset(environment.services),
+        warnings=(*choice.warnings, *_not_asked(sources)),
+    )
+    return evidence, blocks
+
+
+def _not_asked(sources: Sources) -> tuple[str, ...]:
+    named = {
+        "traces": sources.traces,
+        "logs": sources.logs,
+        "metrics": sources.metrics,
+        "changes": sources.changes,
+    }
+    return tuple(
+        f"the environment names no source of {name}" for name, source in named.items() if source is None
+    )
+
+
+def holds_data(sources: Sources, evidence: Evidence, window: Window) -> bool:
+    """Tell whether any signal has data in a window."""
+    if sources.traces is not None and sources.traces.services(window):
+        return True
+    return any(
+        frame["time_unix_nano"].between(window.start_ns, window.end_ns, inclusive="left").any()
+        for frame in (evidence.logs, evidence.metrics)
+    )
+
+
+def require_service(service: str, sources: Sources, evidence: Evidence) -> None:
+    """Raise ServiceNotFoundError with near names, unless some signal or the service map bears the name."""
+    if sources.traces is not None and service in sources.traces.services():
+        return
+    names = (
+        set(sources.traces.services() if sources.traces else ()) | evidence.known_services | _named(evidence)
+    )
+    if service not in names:
+        raise ServiceNotFoundError(
+            f"no signal bears the name of a service {service!r}", hint=near_names(service, names)
+        )
+
+
+def _named(evidence: Evidence) -> set[str]:
+    frames = (evidence.logs["service_name"], evidence.metrics["service_name"])
+    columns = (*frames, evidence.topology["caller"], evidence.topology["callee"])
+    names = {name for column in columns for name in column.dropna().unique() if isinstance(name, str)}
+    for block in evidence.spans:
+        names |= {*block.service.values, *block.peer.values}
+    return names

@@ -1,0 +1,215 @@
+import json
+
+import pytest
+
+from opslib.core.errors import CaptureError, EnvironmentNotFoundError, ServiceNotFoundError, WindowError
+from opslib.core.model import Onset
+from opslib.core.redact import MASK
+from opslib.core.settings import Settings
+from opslib.core.windows import Window, Windows
+from opslib.diagnosis import diagnose
+from opslib.investigate import cause as module
+from opslib.investigate import export_evidence, find_cause
+from opslib.telemetry.capture import open_capture
+from opslib.testing import ManualClock
+
+
+def slower(rows, made, after, by_ns):
+    """Every span takes longer from a time on."""
+    changed = []
+    for row in rows:
+        at = (row["start_time_unix_nano"] - made.T0) // made.S
+        changed.append(
+            row | ({"end_time_unix_nano": row["end_time_unix_nano"] + by_ns} if at >= after else {})
+        )
+    return changed
+
+
+def test_a_capture_is_asked_in_its_own_windows(capture_folder, made):
+    found = find_cause("payment", capture=capture_folder)
+    assert found.verdict.windows == Windows(
+        Window(made.T0 + 20 * made.S, made.T0 + 40 * made.S), Window(made.T0, made.T0 + 20 * made.S)
+    )
+    assert found.window_choice == "the capture's own windows"
+    assert found.verdict.service == found.service == "payment"
+    assert len(found.diagnosis.calls) == 40
+    assert found.capture == capture_folder
+    assert set(found.timings) == {"load", "critical_path", "diagnose"}
+    assert all(seconds >= 0 for seconds in found.timings.values())
+    assert found.timings["load"] > 0
+    json.dumps(found.verdict.to_dict(), allow_nan=False)
+    assert {note.signal for note in found.evidence.notes} == {"trace", "log", "metric", "event", "topology"}
+
+
+def test_the_diagnosis_gets_all_evidence_and_no_service_when_none_is_named(capture_folder):
+    asked = []
+
+    def watch(evidence, service):
+        asked.append((evidence, service))
+        return diagnose(evidence, service)
+
+    find_cause("", capture=str(capture_folder), diagnose=watch)
+    ((evidence, service),) = asked
+    assert service is None
+    assert sum(len(block) for block in evidence.spans) == 160
+    assert sum(len(block) for block in evidence.spans) == 160, "a second pass reads the same"
+    assert (len(evidence.logs), len(evidence.metrics), len(evidence.events), len(evidence.topology)) == (
+        40,
+        80,
+        1,
+        1,
+    )
+
+
+def test_live_the_onset_is_looked_for_in_the_calls(live, made, monkeypatch):
+    settings = live(made.shop_rows(120))
+    clock = ManualClock(now_ns=made.T0 + 121 * made.S)
+    seen = []
+
+    def onset(times, durations, errors):
+        seen.append((len(times), times.dtype, durations.dtype, errors.dtype))
+        return Onset(made.T0 + 90 * made.S, 1.0)
+
+    monkeypatch.setattr(module, "find_onset", onset)
+    found = find_cause("payment", settings=settings, clock=clock)
+    assert seen[0][0] in range(116, 121)
+    assert [str(dtype) for dtype in seen[0][1:]] == ["int64", "int64", "bool"]
+    assert found.verdict.windows.incident.start_ns == made.T0 + 90 * made.S
+    assert found.verdict.windows.baseline.end_ns == made.T0 + 90 * made.S
+    assert "since the onset at" in found.verdict.summary
+    assert found.verdict.onset == Onset(made.T0 + 90 * made.S, 1.0)
+    assert found.environment.name == "lab"
+    assert found.evidence.known_services == {"mapped"}
+
+
+def test_live_without_onset_a_young_lab_is_halved_and_that_is_said(live, made):
+    settings = live(made.shop_rows(60))
+    clock = ManualClock(now_ns=made.T0 + 61 * made.S)
+    found = find_cause(settings=settings, clock=clock, diagnose=diagnose)
+    assert "later half" in found.window_choice
+    assert "later half" in found.verdict.summary
+    assert found.verdict.completeness.warnings == tuple(
+        text for text in found.verdict.completeness.warnings if "stopped" not in text
+    )
+
+
+def test_a_lab_that_stopped_is_told(live, made):
+    settings = live(made.shop_rows(60))
+    found = find_cause("payment", settings=settings, clock=ManualClock(now_ns=made.T0 + 600 * made.S))
+    assert any("the source seems to have stopped" in text for text in found.verdict.completeness.warnings)
+
+
+def test_live_and_exported_evidence_give_the_same_verdict(live, made, tmp_path):
+    rows = slower(made.shop_rows(120), made, 60, 300_000_000)
+    logs = [
+        {
+            "time_unix_nano": made.T0 + t * made.S,
+            "body": f"charge {t} failed, token=abcdef{t}",
+            "service_name": "payment",
+        }
+        for t in range(120)
+    ]
+    settings, clock = live(rows, logs), ManualClock(now_ns=made.T0 + 121 * made.S)
+    ask = {
+        "window": str(Window(made.T0 + 60 * made.S, made.T0 + 110 * made.S)),
+        "baseline": str(Window(made.T0 + 5 * made.S, made.T0 + 55 * made.S)),
+    }
+    there = find_cause("payment", settings=settings, clock=clock, **ask)
+    out = export_evidence(tmp_path / "out", service="payment", settings=settings, clock=clock, **ask)
+    moved = out.rename(tmp_path / "elsewhere")
+    here = find_cause("payment", capture=moved)
+    assert here.verdict.to_dict() == there.verdict.to_dict()
+    assert here.evidence.logs["body"].str.endswith(f"token={MASK}").all()
+    assert there.evidence.logs["body"].str.endswith(f"token={MASK}").all()
+    assert open_capture(moved).meta.windows == there.verdict.windows
+
+
+def test_a_service_that_does_not_exist(capture_folder):
+    with pytest.raises(ServiceNotFoundError, match="'paymnt'") as raised:
+        find_cause("paymnt", capture=capture_folder)
+    assert raised.value.hint == "did you mean payment? known: front, ledger, payment, risk"
+
+
+@pytest.mark.parametrize("service", ["ledger", "risk"])
+def test_a_name_that_another_signal_or_a_peer_bears_may_be_asked(capture_folder, service):
+    assert find_cause(service, capture=capture_folder).verdict.service == service
+
+
+def test_a_window_without_data(capture_folder):
+    with pytest.raises(WindowError, match="there are no data between") as raised:
+        find_cause("payment", capture=capture_folder, window="2020-01-01T00:00:00Z/2020-01-01T01:00:00Z")
+    assert raised.value.hint.startswith("the source holds 2026-01-31T03:00:00Z/")
+
+
+def test_a_window_with_logs_alone_holds_data(capture_folder, made):
+    window = str(Window(made.T0 + 39_000_000_000, made.T0 + 39_000_000_001))
+    for path in capture_folder.glob("spans*"):
+        path.unlink()
+    made.write_manifest(capture_folder)
+    assert len(find_cause(None, capture=capture_folder, window=window).evidence.logs) == 1
+
+
+def test_an_empty_lab_asks_for_patience(live, made):
+    settings = live([])
+    with pytest.raises(WindowError, match="no data yet"):
+        find_cause("payment", settings=settings, clock=ManualClock())
+
+
+def test_no_lab_no_environment_no_capture(tmp_path):
+    with pytest.raises(EnvironmentNotFoundError, match="no lab is running"):
+        find_cause("payment", settings=Settings(cwd=tmp_path))
+    with pytest.raises(CaptureError):
+        find_cause("payment", capture=tmp_path)
+
+
+def test_an_export_of_nothing_writes_nothing(capture_folder, tmp_path):
+    with pytest.raises(WindowError):
+        export_evidence(
+            tmp_path / "out", capture=capture_folder, window="2020-01-01T00:00:00Z/2020-01-01T01:00:00Z"
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_damage_is_in_the_verdict(capture_folder):
+    (capture_folder / "spans-a.parquet").write_text("x")
+    warnings = find_cause("payment", capture=capture_folder).verdict.completeness.warnings
+    assert any(text.startswith("spans-a.parquet was left out") for text in warnings)
+
+
+def test_traces_and_their_logs_by_hand(capture_folder, rows):
+    found = find_cause("payment", capture=capture_folder)
+    spans = found.trace(rows[0]["trace_id"])
+    assert spans["name"].tolist() == ["GET /", "POST /pay", "POST /pay", "INSERT"]
+    assert {"depth", "own_ns", "on_path", "segment", "edge_wait_ns"} <= set(spans)
+    assert found.logs_of(rows[8]["trace_id"])["body"].tolist() == ["paid 2"]
+    assert found.trace("0" * 32).empty
+    assert found.logs_of("0" * 32).empty
+
+
+def test_one_slow_and_one_typical_call(capture_folder, rows, made):
+    found = find_cause("payment", capture=capture_folder)
+    calls = found.diagnosis.calls
+    slow, normal = found.slow_and_normal()
+    incident = calls[calls["window"] == "incident"].sort_values("duration_ns")
+    assert incident["trace_id"].tolist().index(slow) == 19
+    assert normal in calls[calls["window"] == "baseline"]["trace_id"].tolist()
+    assert found.slow_and_normal() == (slow, normal)
+
+
+def test_where_failures_rose_and_durations_did_not_a_failing_call_is_shown(tmp_path, made):
+    rows = [
+        row | {"status_code": "ERROR" if i >= 80 and i % 3 == 0 else "UNSET"}
+        for i, row in enumerate(made.shop_rows())
+    ]
+    folder = made.write_capture(tmp_path / "failing", rows)
+    found = find_cause("payment", capture=folder)
+    calls = found.diagnosis.calls.set_index("trace_id")
+    assert calls.loc[found.slow_and_normal()[0], "error"]
+
+
+def test_without_a_baseline_the_typical_call_is_of_the_incident(capture_folder, made):
+    window = str(Window(made.T0, made.T0 + 40 * made.S))
+    slow, normal = find_cause("payment", capture=capture_folder, window=window, baseline="").slow_and_normal()
+    assert slow != normal
+    nothing = find_cause("risk", capture=capture_folder)
+    assert nothing.slow_and_normal() == (None, None)
