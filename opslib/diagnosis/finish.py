@@ -1,0 +1,120 @@
+"""Evidence in, verdict out: map over blocks, merge, finish."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from opslib.core.evidence import Evidence
+from opslib.core.model import Onset, Verdict
+from opslib.diagnosis.budget import budgets
+from opslib.diagnosis.compare import compare_calls
+from opslib.diagnosis.frames import calls_frame, edges_frame, services_frame
+from opslib.diagnosis.gather import gather
+from opslib.diagnosis.knowledge import learn
+from opslib.diagnosis.onset import find_onset
+from opslib.diagnosis.partial import Partial, empty_partial, in_order, map_block, merge, only_group
+from opslib.diagnosis.rank import rank
+from opslib.diagnosis.verdict import answer, completeness, gaps
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The verdict and the tables behind it.
+
+    calls: a row per call: trace_id, start_ns, duration_ns, error, operation, window ("baseline" or "incident").
+    edges: a row per caller and callee inside the calls, with counts, errors and medians of client-side durations in ns.
+    services: a row per service: its calls, and its own critical-path time per call of the service asked about, in ns.
+    timings: seconds by stage, `critical_path` and `diagnose`.
+    """
+
+    verdict: Verdict
+    calls: pd.DataFrame
+    edges: pd.DataFrame
+    services: pd.DataFrame
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+def diagnose(evidence: Evidence, service: str | None = None) -> Diagnosis:
+    """Find why calls of `service` are slow or failing; without it, those root operations that are.
+
+    Pure and deterministic: same evidence, same verdict, whatever the order and cut of the blocks.
+    """
+    clock = _Clock()
+    mapped = [clock.time(map_block, block, service, evidence.windows) for block in evidence.spans]
+    middle = time.perf_counter()
+    merged = in_order(merge(mapped)) if mapped else empty_partial()
+    chosen = service if service is not None else _affected(merged, evidence)
+    finished = _finish(evidence, only_group(merged, chosen) if service is None else merged, chosen)
+    timings = {"critical_path": clock.spent_s, "diagnose": time.perf_counter() - middle}
+    return Diagnosis(*finished, timings)
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Adds up the time inside calls: blocks may be read from disk between them, and that is the reader's time."""
+
+    spent_s: float = 0.0
+
+    def time(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        started = time.perf_counter()
+        result = work(*args, **kwargs)
+        self.spent_s += time.perf_counter() - started
+        return result
+
+
+def _affected(partial: Partial, evidence: Evidence) -> str:
+    """Return the service whose root operations changed most; where none did, the one with most calls."""
+    scores = []
+    for name, calls in partial.calls.groupby("group", sort=True):
+        shift = compare_calls(calls, evidence.windows)
+        slower = min(max(shift.z, 0.0), 8.0) * max(shift.ratio - 1, 0.0) if shift.z >= 3 else 0.0
+        failing = shift.failed_after / max(shift.after.n, 1) - shift.failed_before / max(shift.before.n, 1)
+        scores.append((round(slower + 8 * max(failing, 0.0), 6), len(calls), str(name)))
+    return min(scores, key=lambda s: (-s[0], -s[1], s[2]))[2] if scores else ""
+
+
+def _finish(
+    evidence: Evidence, partial: Partial, service: str
+) -> tuple[Verdict, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    knowledge = learn(evidence, partial)
+    calls = compare_calls(partial.calls, evidence.windows)
+    budget, tail = budgets(partial, knowledge)
+    blocking = gaps(evidence, calls, traced=bool(partial.counts["spans"]))
+    clues = gather(evidence, partial, knowledge, calls, budget, service=service)
+    candidates = rank(clues, doubtful=bool(blocking))
+    said = answer(service, calls, candidates, clues, blocking)
+    frame = calls_frame(partial)
+    verdict = Verdict(
+        service=service,
+        verdict=said.verdict,
+        summary=said.summary,
+        windows=evidence.windows,
+        candidates=candidates,
+        missing=said.missing,
+        onset=_onset(evidence, frame) if said.verdict != "no_anomaly" else None,
+        budget=budget,
+        tail_budget=tail,
+        completeness=completeness(evidence, partial),
+    )
+    return verdict, frame, edges_frame(partial, knowledge), services_frame(partial)
+
+
+def _onset(evidence: Evidence, calls: pd.DataFrame) -> Onset | None:
+    """Return when calls became as they are at the end of the incident, where the baseline leads up to it."""
+    baseline, incident = evidence.windows.baseline, evidence.windows.incident
+    if baseline is None or not 0 <= incident.start_ns - baseline.end_ns <= incident.length_ns:
+        return None
+    return find_onset(
+        calls["start_ns"].to_numpy(dtype=np.int64),
+        calls["duration_ns"].to_numpy(dtype=np.int64),
+        calls["error"].to_numpy(dtype=np.bool_),
+    )

@@ -1,0 +1,96 @@
+"""All clues of all signals, with one threshold for all tests made."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from opslib.core.evidence import Evidence
+from opslib.core.model import Budget
+from opslib.diagnosis import weights
+from opslib.diagnosis.callgraph import graph_clues, is_health
+from opslib.diagnosis.changes import change_clues
+from opslib.diagnosis.clues import Clue
+from opslib.diagnosis.compare import CallShift, Yardstick, shifts
+from opslib.diagnosis.errors import error_clues, origins
+from opslib.diagnosis.knowledge import Knowledge
+from opslib.diagnosis.logpatterns import log_clues, risen_patterns
+from opslib.diagnosis.metrics import metric_clues, metric_shifts
+from opslib.diagnosis.partial import BASELINE, Partial
+from opslib.diagnosis.series import series_of
+from opslib.diagnosis.silence import changed_waits, silence_clues
+from opslib.diagnosis.statistics import critical_z
+from opslib.diagnosis.structure import shape_shifts, structure_clues
+from opslib.diagnosis.time_clues import budget_shares, common_growth, time_clues
+
+
+def gather(
+    evidence: Evidence,
+    partial: Partial,
+    knowledge: Knowledge,
+    calls: CallShift,
+    budget: Budget,
+    *,
+    service: str,
+) -> list[Clue]:
+    """Return every clue against every service."""
+    found = shifts(partial.tables["elements"], knowledge, calls.clustering)
+    shapes = list(shape_shifts(partial.tables["shapes"], calls.clustering))
+    failures = origins(partial.tables["origins"], (calls.before.n, calls.after.n), calls.clustering)
+    silent = changed_waits(partial.tables["edges"], knowledge, calls.clustering)
+    tests = (*(s.z for s in found), *(s.z for s in silent), *(s.z for s in shapes), *(f.z for f in failures))
+    critical = critical_z(tests, weights.FALSE_ALARM)
+    source = evidence.note("trace").url or "spans"
+    shares, at_first = budget_shares(budget), calls.before.mean_ns
+    by = Yardstick(critical, common_growth(found), involved(partial, knowledge), shares, at_first, source)
+    return [
+        *time_clues(found, by),
+        *silence_clues(silent, by),
+        *structure_clues(shapes, partial.tables["children"], _edges_seen(partial), critical, source),
+        *error_clues(failures, knowledge, critical, source),
+        *_other_signals(evidence, partial, knowledge, calls, service),
+    ]
+
+
+def _other_signals(
+    evidence: Evidence, partial: Partial, knowledge: Knowledge, calls: CallShift, service: str
+) -> list[Clue]:
+    """Logs, metrics and changes of the services that have a part in the calls; of all where there are no traces."""
+    part = {name for s in partial.segments for name in (s.caller, knowledge.callee_of(s))} - {""}
+    patterns, per = risen_patterns(evidence, calls)
+    critical = critical_z((pattern.z for pattern in patterns), weights.FALSE_ALARM)
+    shifts_found = metric_shifts(series_of(evidence.metrics), evidence.windows)
+    source = evidence.note("metric").url or "metrics"
+    graph = [] if part else graph_clues(shifts_found, evidence.topology, service, source)
+    rest = shifts_found if part else [s for s in shifts_found if not is_health(s)]
+    return [
+        *graph,
+        *log_clues(patterns, per, part, critical, evidence.note("log").url or "logs"),
+        *metric_clues(rest, part, source),
+        *change_clues(evidence, part),
+    ]
+
+
+def _edges_seen(partial: Partial) -> set[tuple[str, str]]:
+    table = partial.tables["edges"]
+    return set(zip(table["caller"], table["callee"], strict=True))
+
+
+def involved(partial: Partial, knowledge: Knowledge) -> dict[str, float]:
+    """Return by label the mean duration in the baseline of the calls that spend time there."""
+    labels = np.array([knowledge.place(s).label for s in partial.segments], dtype=object)
+    if not len(partial.part_call):
+        return {}
+    in_baseline = (partial.calls["window"].to_numpy() == BASELINE)[partial.part_call]
+    frame = pd.DataFrame(
+        {
+            "label": labels[partial.part_segment[in_baseline]],
+            "call": partial.part_call[in_baseline],
+        }
+    ).drop_duplicates()
+    frame["ns"] = partial.calls["duration_ns"].to_numpy()[frame["call"]]
+    grouped = frame.groupby("label")["ns"].agg(["sum", "count"])
+    return {
+        str(k): int(s) / int(n)
+        for k, s, n in zip(grouped.index, grouped["sum"], grouped["count"], strict=True)
+    }

@@ -1,0 +1,118 @@
+"""Clues from time: places that take longer per occurrence than before, beyond chance and beyond what slowed everything.
+
+A machine that is busy slows all work alike. The smallest growth among all places is taken for such a common factor and
+charged to nobody: what stands out above it is what counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from opslib.core.model import Budget, Finding
+from opslib.core.words import duration, figures, printable
+from opslib.diagnosis import weights
+from opslib.diagnosis.clues import Clue, saturate
+from opslib.diagnosis.compare import Shift, Yardstick
+
+MS = 1_000_000
+
+
+def common_growth(found: Sequence[Shift]) -> float:
+    """Return the logarithm of the growth of the median that every place with enough occurrences shares, at least 0."""
+    growth = [
+        math.log((s.after.p50_ns + weights.SMOOTHING_NS) / (s.before.p50_ns + weights.SMOOTHING_NS))
+        for s in found
+        if min(s.before.n, s.after.n) >= weights.MIN_CALLS and s.before.p50_ns >= weights.SMOOTHING_NS
+    ]
+    return max(0.0, min(growth)) if len(growth) >= 3 else 0.0
+
+
+def budget_shares(budget: Budget) -> dict[str, float]:
+    """Return by segment the percent of all added time, of segments that grew."""
+    grown = {s.segment: s.delta_ns for s in budget.segments if s.delta_ns > 0}
+    whole = sum(grown.values())
+    return {name: 100 * delta / whole for name, delta in grown.items()}
+
+
+def time_clues(found: Sequence[Shift], by: Yardstick) -> list[Clue]:
+    """Charge each place whose time grew."""
+    callers = _callers_to_blame(found, by.critical)
+    clues = []
+    for shift in found:
+        strength = _strength(shift, by)
+        if strength > 0 and shift.place.kind != "unexplained":
+            clues.append(_clue(shift, strength, by, callers))
+    return clues
+
+
+def _strength(shift: Shift, by: Yardstick) -> float:
+    """How much of the calls it is in the added time is, by how much it grew, and how sure that is."""
+    share, growth = by.share(shift), by.growth(shift)
+    if shift.z < by.critical / 2 or share <= 0 or growth <= 0:
+        return 0.0
+    size = saturate(share, weights.HALF_SHARE) * saturate(growth, weights.HALF_LOG_RATIO)
+    matters = 1 - weights.SHARE_MATTERS + weights.SHARE_MATTERS * by.shares.get(shift.place.label, 0.0) / 100
+    return min(1.0, shift.z / by.critical) * math.sqrt(size) * matters
+
+
+def is_significant(shift: Shift, by: Yardstick) -> bool:
+    """Tell whether one shift is beyond chance and large enough to act on."""
+    return (
+        shift.z >= by.critical
+        and by.growth(shift) >= math.log(weights.PART_RATIO)
+        and by.share(shift) >= weights.PART_SHARE
+        and shift.added_ns >= weights.SLOWER_NS
+    )
+
+
+def _callers_to_blame(found: Sequence[Shift], critical: float) -> set[str]:
+    """Return callers whose edges to two or more callees all rose alike: the wait is theirs, not the callees'."""
+    by_caller: dict[str, dict[str, list[Shift]]] = defaultdict(lambda: defaultdict(list))
+    for shift in found:
+        if shift.place.kind in ("edge", "dependency"):
+            by_caller[shift.caller][shift.place.callee].append(shift)
+    blamed = set()
+    for caller, callees in by_caller.items():
+        added = [_mean_added(shifts) for shifts in callees.values() if sum(s.after.n for s in shifts) >= 3]
+        rose = all(max(s.z for s in shifts) >= critical / 2 for shifts in callees.values())
+        if len(added) >= 2 and rose and min(added) > 0 and max(added) <= weights.ALIKE * min(added):
+            blamed.add(caller)
+    return blamed
+
+
+def _mean_added(shifts: Sequence[Shift]) -> float:
+    n = sum(s.after.n for s in shifts)
+    return sum(s.added_ns * s.after.n for s in shifts) / max(n, 1)
+
+
+def _clue(shift: Shift, strength: float, by: Yardstick, callers: set[str]) -> Clue:
+    place, edge = shift.place, (shift.caller, shift.place.callee) if shift.place.callee else None
+    before, after = shift.before.mean_ns, shift.after.mean_ns
+    statement = f"{_what(shift)} rose from {duration(before)} to {duration(after)} per call{_part(shift, by)}"
+    query = f"{place.label}, operation {printable(shift.operation, 80)}"
+    return Clue(
+        "time",
+        shift.caller if edge and shift.caller in callers else place.service,
+        "edge" if place.kind == "edge" else "dependency" if place.kind == "dependency" else "service",
+        strength,
+        Finding("trace", statement, round(after / MS, 6), round(before / MS, 6), "ms", by.source, query),
+        edge,
+        shift.operation,
+        silent=place.silent,
+        significant=is_significant(shift, by),
+    )
+
+
+def _what(shift: Shift) -> str:
+    place = shift.place
+    if place.kind == "service":
+        return f"{printable(place.service, 80)}: own work"
+    what = "waiting for the dependency" if place.kind == "dependency" else "waiting between caller and callee"
+    return f"{printable(shift.caller, 80)} -> {printable(place.callee, 80)}: {what}"
+
+
+def _part(shift: Shift, by: Yardstick) -> str:
+    part = by.shares.get(shift.place.label, 0.0)
+    return f", {figures(part, 2)} % of the added time" if part >= 0.5 else ""

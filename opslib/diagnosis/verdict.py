@@ -1,0 +1,113 @@
+"""From ranked suspects to an answer, or to saying that there is none and what would settle it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from opslib.core.evidence import Evidence
+from opslib.core.model import Candidate, Completeness, VerdictKind
+from opslib.core.words import duration, figures, printable, share
+from opslib.diagnosis import weights
+from opslib.diagnosis.clues import Clue
+from opslib.diagnosis.compare import CallShift
+from opslib.diagnosis.partial import Partial
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The verdict's word, its sentence, and what is missing."""
+
+    verdict: VerdictKind
+    summary: str
+    missing: tuple[str, ...]
+
+
+def completeness(evidence: Evidence, partial: Partial) -> Completeness:
+    """Put what is known to be missing or doubtful into one record."""
+    counts = partial.counts
+    warnings = [*evidence.warnings, *(w for note in evidence.notes for w in note.warnings)]
+    if counts["unseen"]:
+        warnings.append(f"edge unseen: {counts['unseen']:,} calls start at the service's own span")
+    if counts["consumers"]:
+        warnings.append(f"{counts['consumers']:,} consumer spans are counted apart: nobody waits for them")
+    if "unknown" in evidence.selection.values() or not evidence.selection:
+        warnings.append("how the traces were selected is not stated")
+    return Completeness(
+        traces=counts["traces"],
+        spans=counts["spans"],
+        selection={w: evidence.selection.get(w, "unknown") for w in ("incident", "baseline")},
+        truncated=evidence.truncated,
+        clipped=counts["clipped"],
+        orphans=counts["orphans"],
+        duplicates=counts["duplicates"],
+        skewed=counts["skewed"],
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def gaps(evidence: Evidence, calls: CallShift, *, traced: bool) -> tuple[str, ...]:
+    """Return what forbids any comparison of the windows; each entry names what would settle it."""
+    missing = []
+    if evidence.windows.baseline is None:
+        missing.append("a baseline window: calls from before the incident, selected alike")
+    stated = [rule for rule in evidence.selection.values() if rule != "unknown"]
+    if len(stated) == 2 and stated[0] != stated[1]:
+        missing.append(
+            f"alike-selected windows: the incident's traces were selected by {printable(evidence.selection['incident'], 60)!r}, "
+            f"the baseline's by {printable(evidence.selection['baseline'], 60)!r}"
+        )
+    for side, name in ((calls.after, "incident"), (calls.before, "baseline")):
+        if (
+            (traced or not len(evidence.metrics))
+            and side.n < weights.MIN_CALLS
+            and not (name == "baseline" and evidence.windows.baseline is None)
+        ):
+            missing.append(f"more calls in the {name} window: {side.n} of at least {weights.MIN_CALLS}")
+    return tuple(missing)
+
+
+def answer(
+    service: str,
+    calls: CallShift,
+    candidates: Sequence[Candidate],
+    clues: Sequence[Clue],
+    blocking: tuple[str, ...],
+) -> Answer:
+    """Decide the verdict."""
+    name = printable(service, 80)
+    state = _state(calls)
+    if blocking:
+        return Answer("undetermined", f"{name}: {state}; cannot compare: {blocking[0]}", blocking)
+    if not any(clue.significant for clue in clues):
+        return _nothing_stands_out(name, state, calls)
+    first = candidates[0]
+    lead = next(clue for clue in clues if clue.finding == first.evidence[0])
+    if lead.silent:
+        needed = f"server spans of {first.service}"
+        return Answer(
+            "undetermined", f"{name}: {state}; {lead.finding.statement}; missing: {needed}", (needed,)
+        )
+    return Answer(first.kind, f"{name}: {state}; {first.evidence[0].statement}", ())
+
+
+def _nothing_stands_out(name: str, state: str, calls: CallShift) -> Answer:
+    """Calls may be slower all the same: then by what slows everything, and that no trace shows."""
+    slow = calls.ratio >= weights.SLOWER_RATIO and calls.added_ns >= weights.SLOWER_NS
+    if slow and calls.z >= weights.SLOWER_Z:
+        needed = "metrics of the hosts (CPU, throttling): everything became slower alike"
+        return Answer("undetermined", f"{name}: {state}; no part stands out", (needed,))
+    return Answer("no_anomaly", f"{name}: {state}; nothing rises above noise", ())
+
+
+def _state(calls: CallShift) -> str:
+    if not calls.after.n and not calls.before.n:
+        return "no calls in the traces"
+    parts = [
+        f"{calls.after.n:,} calls take {duration(calls.after.mean_ns)} in the mean, {duration(calls.before.mean_ns)} in the baseline"
+    ]
+    if calls.failed_after or calls.failed_before:
+        parts.append(
+            f"{share(calls.failed_after, calls.after.n)} fail, {figures(100 * calls.failed_before / max(calls.before.n, 1), 2)} % before"
+        )
+    return ", ".join(parts)

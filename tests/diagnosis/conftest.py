@@ -1,0 +1,6 @@
+"""Puts this folder's generator of shop traces where its tests can import it."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
