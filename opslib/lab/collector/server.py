@@ -1,0 +1,158 @@
+"""The collector's process: OTLP/HTTP on loopback in, rolling parts of a capture out.
+
+No request can end it: what it cannot read is answered 4xx, what it can only partly use is kept and the rest counted
+in the answer. Nothing that happened before `begin` is written, so no start-up shows in the capture.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from opslib.core.columns import SignalFile
+from opslib.core.errors import OpslibError
+from opslib.lab.collector.gate import NEVER_NS
+from opslib.lab.collector.metrics import metric_rows
+from opslib.lab.collector.otlp import (
+    MAX_BODY,
+    BadRequestError,
+    Encoding,
+    Signal,
+    encoding_of,
+    parse,
+    unpack,
+)
+from opslib.lab.collector.rows import Row, Rows, log_rows, span_rows
+from opslib.lab.control import Address, ControlServer
+from opslib.lab.shop.server import probe
+from opslib.lab.shop.service import http_server, run_server
+from opslib.telemetry.capture.writer import CaptureWriter
+
+_ROLL_EVERY_S = 1.0
+_log = logging.getLogger(__name__)
+
+# signal -> where its rows go, how they are made, which column says when, the answer, its field for rejects
+_Plan = tuple[SignalFile, Callable[[Any], Rows], int, Callable[[], Any], str]
+_PLANS: dict[Signal, _Plan] = {
+    "traces": ("spans", span_rows, 5, ExportTraceServiceResponse, "rejected_spans"),
+    "logs": ("logs", log_rows, 0, ExportLogsServiceResponse, "rejected_log_records"),
+    "metrics": ("metrics", metric_rows, 0, ExportMetricsServiceResponse, "rejected_data_points"),
+}
+
+
+class Collector:
+    """Turns export requests into rows of a capture; counts what it kept and what it could not use."""
+
+    def __init__(self, writer: CaptureWriter, begin_ns: int = NEVER_NS) -> None:
+        self._writer = writer
+        self._begin_ns = begin_ns
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def begin(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """From now on keep what happens at or after `begin_ns`."""
+        self._begin_ns = int(arguments["begin_ns"])
+        return {"begin_ns": self._begin_ns}
+
+    def counts(self, _: dict[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            return dict(self._counts)
+
+    def accept(self, signal: Signal, body: bytes, encoding: Encoding) -> Any:
+        """Keep one export request; return the message to answer with. Raises BadRequestError."""
+        file, to_rows, time_column, response, field = _PLANS[signal]
+        rows, rejected = to_rows(parse(signal, body, encoding))
+        kept: list[Row] = [row for row in rows if row[time_column] >= self._begin_ns]
+        self._writer.append(file, kept)
+        with self._lock:
+            self._counts.update({file: len(kept), "rejected": rejected})
+        answer = response()
+        if rejected:
+            setattr(answer.partial_success, field, rejected)
+            answer.partial_success.error_message = "some records cannot be kept in a capture"
+        return answer
+
+    def refuse(self) -> None:
+        """Count a request that was no export request."""
+        with self._lock:
+            self._counts["bad_requests"] += 1
+
+
+def application(collector: Collector) -> Starlette:
+    """Return the collector's ASGI app: POST /v1/traces, /v1/logs, /v1/metrics."""
+    routes = [Route(f"/v1/{signal}", _endpoint(collector, signal), methods=["POST"]) for signal in _PLANS]
+    return Starlette(routes=[*routes, Route("/readyz", probe)])
+
+
+def _endpoint(collector: Collector, signal: Signal) -> Callable[[Request], Any]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            encoding = encoding_of(request.headers.get("content-type", ""))
+            body = unpack(await _body(request), request.headers.get("content-encoding", ""))
+            answer = await run_in_threadpool(collector.accept, signal, body, encoding)
+        except BadRequestError as error:
+            collector.refuse()
+            return PlainTextResponse(str(error), error.status)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        if encoding == "protobuf":
+            return Response(answer.SerializeToString(), media_type="application/x-protobuf")
+        return JSONResponse(_partial_success(answer))
+
+    return endpoint
+
+
+async def _body(request: Request) -> bytes:
+    """Read at most MAX_BODY bytes, whatever the sender says its length is. Raises BadRequestError 413."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise BadRequestError(413, f"body is larger than {MAX_BODY} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _partial_success(answer: Any) -> dict[str, Any]:
+    from google.protobuf.json_format import MessageToDict  # noqa: PLC0415 - JSON senders are rare
+
+    return dict(MessageToDict(answer))
+
+
+def main(settings: dict[str, Any]) -> None:
+    """Be the collector until SIGTERM; then write what is left."""
+    writer = CaptureWriter(Path(settings["capture"]))
+    collector = Collector(writer, settings["begin_ns"])
+    server = http_server(application(collector))
+    ControlServer(
+        Address(settings["control_port"], settings["token"]),
+        {"ready": lambda _: {"ready": server.started}, "begin": collector.begin, "counts": collector.counts},
+    )
+    done = threading.Event()
+    rolling = threading.Thread(target=_roll, args=(writer, done), name="roll", daemon=True)
+    rolling.start()
+    run_server(server, settings["port"])
+    done.set()
+    rolling.join()
+    writer.close()
+
+
+def _roll(writer: CaptureWriter, done: threading.Event) -> None:
+    while not done.wait(_ROLL_EVERY_S):
+        try:
+            writer.roll()
+        except (OpslibError, OSError) as error:  # a full disk costs what was to be written, not the collector
+            _log.error("cannot write the capture: %s", error)

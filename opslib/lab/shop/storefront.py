@@ -1,0 +1,34 @@
+"""storefront: what a customer's browser talks to, and so the root of every trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from opslib.lab.shop.server import Handler
+from opslib.lab.shop.service import Parts, serve
+from opslib.lab.shop.work import spend_cpu
+
+_PAGE_CPU_S = 0.0005
+
+
+def routes(parts: Parts) -> Mapping[str, Handler]:
+    """Return the storefront's handlers."""
+
+    def browse(_: dict[str, Any]) -> dict[str, Any]:
+        return {"page": spend_cpu(_PAGE_CPU_S, b"page")}
+
+    def orders(_: dict[str, Any]) -> dict[str, Any]:
+        return parts.peers["order"].call("GET", "/orders")
+
+    def checkout(basket: dict[str, Any]) -> dict[str, Any]:
+        order = parts.peers["order"].call("POST", "/orders", basket)
+        parts.telemetry.info("checkout completed", {"order.id": order["order_id"]})
+        return order
+
+    return {"GET /": browse, "GET /orders": orders, "POST /checkout": checkout}
+
+
+def main(settings: dict[str, Any]) -> None:
+    """Be the storefront."""
+    serve(settings, routes)

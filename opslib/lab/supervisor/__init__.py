@@ -1,0 +1,1 @@
+"""The supervisor: starts the lab's processes, watches them, restarts what crashes, ends them with itself."""

@@ -1,0 +1,315 @@
+"""The lab as processes: it starts, is measured, broken, mended, graded, attacked, killed, and leaves nothing behind.
+
+What a fault does is read from the raw spans in the capture, without the diagnosis.
+"""
+
+import http.client
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+import pandas as pd
+import psutil
+import pytest
+
+from opslib import lab
+from opslib.core.columns import COLUMNS
+from opslib.core.errors import EnvironmentNotFoundError, LabError, RefusedError, UsageError
+from opslib.core.settings import Settings, load_environment
+from opslib.lab import ports
+from opslib.lab.commands import supervisor_address
+from opslib.lab.control import call
+from opslib.lab.state import Folder
+from opslib.telemetry.capture.manifest import read_meta
+
+pytestmark = pytest.mark.lab
+
+SERVICES = {"storefront", "order", "payment", "risk"}
+
+
+def until(condition: Callable[[], Any], timeout_s: float = 60) -> Any:
+    end = time.monotonic() + timeout_s
+    while not (value := condition()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+    return value
+
+
+def processes(state: Path) -> dict[str, SimpleNamespace]:
+    """The supervisor's word alone: no second is spent on measuring."""
+    asked = call(supervisor_address(Folder(state)), "status")
+    return {process["name"]: SimpleNamespace(**process) for process in asked["processes"]}
+
+
+def table(state: Path, signal_file: str) -> pd.DataFrame:
+    folder = Folder(state).capture
+    names = [str(folder / name) for name in read_meta(folder).files if name.startswith(signal_file)]
+    if not names:
+        return pd.DataFrame(columns=[column.name for column in COLUMNS[signal_file]])
+    with duckdb.connect() as connection:
+        return connection.execute("SELECT * FROM read_parquet($1, union_by_name = true)", [names]).df()
+
+
+def spans(state: Path, since_ns: int) -> pd.DataFrame:
+    frame = table(state, "spans")
+    frame = frame[frame.start_time_unix_nano >= since_ns]
+    return frame.assign(ms=(frame.end_time_unix_nano - frame.start_time_unix_nano) / 1e6)
+
+
+def test_a_running_lab_tells_what_it_is(running_lab: Path) -> None:
+    status = lab.status(running_lab)
+    shown = {process.name: process for process in status.processes}
+
+    assert set(shown) == {*SERVICES, "proxy", "load", "collector", "supervisor"}
+    assert all(process.state == "ready" and process.restarts == 0 for process in shown.values())
+    assert status.load["offered_rps"] == pytest.approx(50, rel=0.2)
+    assert status.scenario == "healthy"
+    for word in ("payment", "rps offered", "core", "capture"):
+        assert word in status.text()
+
+
+def test_it_listens_on_loopback_only(running_lab: Path) -> None:
+    for process in processes(running_lab).values():
+        listening = [
+            c.laddr.ip
+            for c in psutil.Process(process.pid).net_connections()
+            if c.status == psutil.CONN_LISTEN
+        ]
+        assert set(listening) <= {"127.0.0.1"}
+
+
+def test_it_is_an_ordinary_environment(running_lab: Path) -> None:
+    environment = load_environment("lab", Settings(running_lab, lab_state=running_lab))
+
+    assert set(environment.services) == SERVICES
+    assert environment.traces.kind == "capture"
+    assert environment.traces.options == {"path": "capture", "live": True}
+
+
+def test_the_capture_holds_whole_traces_of_all_services(running_lab: Path) -> None:
+    def whole() -> bool:
+        frame = spans(running_lab, 0)
+        return (frame.name == "POST /score").sum() >= 20
+
+    until(whole)
+    frame = spans(running_lab, 0)
+    trace = frame[frame.trace_id == frame[frame.name == "POST /score"].trace_id.iloc[0]]
+
+    assert set(frame.service_name) == SERVICES
+    assert frame.start_time_unix_nano.min() >= Folder(running_lab).read()["begin_ns"]
+    assert sorted(trace.name) == [
+        "INSERT payments",
+        *("POST /checkout", "POST /orders", "POST /orders", "POST /payments", "POST /payments"),
+        *("POST /score", "POST /score", "SELECT payments"),
+    ]
+    assert trace.parent_span_id.isna().sum() == 1
+    assert set(trace.parent_span_id.dropna()) <= set(trace.span_id)
+
+
+def test_logs_carry_trace_ids_and_metrics_the_expected_names(running_lab: Path) -> None:
+    until(lambda: set(table(running_lab, "metrics").service_name) == SERVICES)
+    logs, metrics = table(running_lab, "logs"), table(running_lab, "metrics")
+
+    assert logs.trace_id.notna().all()
+    assert set(logs.trace_id.head(20)) <= set(table(running_lab, "spans").trace_id)
+    assert {
+        "http.server.request.duration_bucket",
+        "http.server.request.duration_sum",
+        "http.server.request.duration_count",
+        "db.client.connection.count",
+        "process.cpu.utilization",
+        "process.memory.usage",
+    } <= set(metrics.name)
+
+
+def test_up_twice_is_refused_and_leaves_the_lab_alone(running_lab: Path) -> None:
+    before = {name: process.pid for name, process in processes(running_lab).items()}
+    with pytest.raises(RefusedError, match="already running"):
+        lab.up(running_lab)
+
+    assert {name: process.pid for name, process in processes(running_lab).items()} == before
+
+
+def where_risk_cpu_lies(frame: pd.DataFrame) -> pd.Series:
+    return mean(frame, "risk", "SERVER")
+
+
+def where_ledger_lock_lies(frame: pd.DataFrame) -> pd.Series:
+    ledger = frame[frame.attributes.str.contains('"db.namespace": "ledger"', na=False)]
+    return ledger.groupby("trace_id").ms.sum()
+
+
+def where_edge_delay_lies(frame: pd.DataFrame) -> pd.Series:
+    edge = frame[(frame.service_name == "payment") & (frame.name == "POST /score")]
+    return edge.groupby("trace_id").ms.sum() - mean(frame, "risk", "SERVER")
+
+
+def mean(frame: pd.DataFrame, service: str, kind: str) -> pd.Series:
+    return frame[(frame.service_name == service) & (frame.kind == kind)].groupby("trace_id").ms.sum()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "location"),
+    [
+        ("risk-cpu", where_risk_cpu_lies),
+        ("ledger-lock", where_ledger_lock_lies),
+        ("edge-delay", where_edge_delay_lies),
+    ],
+)
+def test_the_time_a_fault_adds_lies_where_the_table_says(
+    running_lab: Path, scenario: str, location: Callable[[pd.DataFrame], pd.Series]
+) -> None:
+    said: list[str] = []
+    injected = lab.inject(running_lab, scenario, said.append)
+    frame = spans(running_lab, injected["clean_since_ns"])
+    roots = frame[frame.parent_span_id.isna()].set_index("trace_id").start_time_unix_nano
+    calls = frame[(frame.service_name == "order") & (frame.kind == "CLIENT")].groupby("trace_id").ms.sum()
+    rows = pd.DataFrame({"call": calls, "there": location(frame), "start": roots}).dropna()
+    under = rows[rows.start >= injected["since_ns"]]
+    before = rows[rows.start < injected["since_ns"]]
+
+    assert len(before) >= 30
+    assert len(under) >= 30
+    added = under.call.mean() - before.call.mean()
+    assert added > 30, "milliseconds: large enough to matter"
+    assert (under.there.mean() - before.there.mean()) / added >= 0.8
+    assert injected["seconds"] < 30
+    assert said
+    status = lab.status(running_lab)
+    busy = [p for p in status.processes if p.group in ("shop", "helper") and p.cpu_cores >= 0.5]
+    assert not busy
+    assert status.scenario == scenario
+
+
+def test_exceptions_begin_in_payment_and_add_no_time(running_lab: Path) -> None:
+    injected = lab.inject(running_lab, "payment-exception")
+    frame = spans(running_lab, injected["since_ns"])
+    failed = frame[frame.status_code == "ERROR"]
+    calls = frame[(frame.service_name == "payment") & (frame.kind == "SERVER")]
+    logs = table(running_lab, "logs")
+    logs = logs[(logs.time_unix_nano >= injected["since_ns"]) & (logs.severity_text == "ERROR")]
+    origin = logs[logs.service_name == "payment"]
+
+    assert 0.1 < (calls.status_code == "ERROR").mean() < 0.5
+    assert not ((failed.service_name == "risk") | failed.attributes.str.contains("db.namespace")).any()
+    assert set(failed.trace_id) >= set(origin.trace_id) & set(frame.trace_id)
+    assert origin.attributes.str.contains("SettlementError").all()
+    assert not logs[logs.service_name != "payment"].attributes.str.contains("SettlementError").any()
+    assert calls.ms.mean() < 60
+
+
+def test_no_name_of_a_scenario_reaches_the_capture_or_a_process(running_lab: Path) -> None:
+    words = [name for name in lab.scenario_names() if name != "healthy"]
+    frames = [table(running_lab, name) for name in ("spans", "logs", "metrics")]
+    texts = [str(value) for frame in frames for column in frame for value in frame[column].unique()]
+    commands = [" ".join(psutil.Process(p.pid).cmdline()) for p in processes(running_lab).values()]
+
+    assert not [text for text in [*texts, *commands] if any(word in text for word in words)]
+
+
+def test_the_collector_answers_garbage_and_lives(running_lab: Path) -> None:
+    port, pid = (processes(running_lab)["collector"].port, processes(running_lab)["collector"].pid)
+    sent = [
+        ("POST", "/v1/traces", b"garbage", {"Content-Type": "application/x-protobuf"}, 400),
+        ("POST", "/v1/logs", b"{", {"Content-Type": "application/json"}, 400),
+        ("POST", "/v1/metrics", b"x", {"Content-Type": "text/plain"}, 415),
+        ("POST", "/v1/traces", b"x", {"Content-Type": "application/json", "Content-Encoding": "gzip"}, 400),
+        ("POST", "/v1/traces", bytes(9 << 20), {"Content-Type": "application/json"}, 413),
+        ("GET", "/v1/traces", b"", {}, 405),
+        ("POST", "/elsewhere", b"", {}, 404),
+        ("POST", "/v1/traces", b"{}", {"Content-Type": "application/json"}, 200),
+    ]
+    for method, path, body, headers, status in sent:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request(method, path, body, headers)
+        assert connection.getresponse().status == status, (path, body[:10])
+        connection.close()
+
+    assert processes(running_lab)["collector"].pid == pid
+    assert lab.status(running_lab).captured["bad_requests"] == 5
+
+
+@pytest.mark.parametrize("name", ["payment", "collector"])
+def test_a_killed_child_is_restarted_and_reported_and_the_capture_is_whole(
+    running_lab: Path, name: str
+) -> None:
+    first = processes(running_lab)[name]
+    os.kill(first.pid, signal.SIGKILL)
+    second = until(lambda: (p := processes(running_lab)[name]).state == "ready" and p.pid != first.pid and p)
+
+    assert second.restarts == 1
+    assert second.last_exit == "killed by signal 9"
+    assert second.port == first.port
+    assert len(table(running_lab, "spans"))
+    now_ns = time.time_ns()
+    until(lambda: "POST /score" in set(spans(running_lab, now_ns).name))
+
+
+def test_a_fault_survives_the_restart_of_what_it_broke_until_it_is_cleared(running_lab: Path) -> None:
+    lab.inject(running_lab, "edge-delay")
+    os.kill(processes(running_lab)["proxy"].pid, signal.SIGKILL)
+    until(lambda: (p := processes(running_lab)["proxy"]).restarts == 1 and p.state == "ready")
+
+    assert edge_ms(running_lab, time.time_ns()) > 60
+    assert lab.grade(running_lab, {"verdict": "no_anomaly", "candidates": []}).right is False
+    assert lab.clear(running_lab) == {"cleared": "edge-delay"}
+    assert lab.clear(running_lab) == {"cleared": "healthy"}
+    assert edge_ms(running_lab, time.time_ns()) < 60
+    assert lab.grade(running_lab, {"verdict": "no_anomaly", "candidates": []}).right is True
+
+
+def edge_ms(state: Path, since_ns: int) -> float:
+    """The median of the next calls from payment to risk."""
+
+    def calls() -> pd.DataFrame:
+        frame = spans(state, since_ns)
+        return frame[(frame.service_name == "payment") & (frame.name == "POST /score")]
+
+    until(lambda: len(calls()) >= 5)
+    return calls().ms.median()
+
+
+def test_a_load_without_payment_cannot_be_injected_and_a_kill_leaves_nothing(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    lab.up(state, load={"browse": 5}, ttl_s=60)
+    children = [process.pid for process in processes(state).values()]
+    with pytest.raises(LabError, match="do not fit"):
+        lab.inject(state, "edge-delay")
+    with pytest.raises(UsageError):
+        lab.inject(state, "edge-dealy")
+    os.kill(Folder(state).read()["pid"], signal.SIGKILL)
+
+    until(lambda: not [pid for pid in children if alive(pid)], 10)
+    with pytest.raises(EnvironmentNotFoundError, match="killed"):
+        lab.status(state)
+    assert lab.down(state) is False
+    assert lab.down(state) is False
+    with pytest.raises(EnvironmentNotFoundError):
+        lab.status(state)
+    assert read_meta(Folder(state).capture).files
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_taken_port_is_said_and_leaves_nothing_behind(tmp_path: Path) -> None:
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(LabError, match=f"port {ports.number(other)} on 127.0.0.1 cannot be used"):
+            lab.up(tmp_path / "state", ports={"storefront": ports.number(other)})
+
+    assert not Folder(tmp_path / "state").record.exists()
+    with pytest.raises(UsageError):
+        lab.up(tmp_path / "state", ports={"shop": 1})
