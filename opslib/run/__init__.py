@@ -1,0 +1,57 @@
+"""Headless runs of notebooks: typed parameters, a run that tells the truth, a folder with everything it found.
+
+papermill is used as a library, in one module (`execute`); its statuses and exit codes are not believed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from opslib.run.checkup import doctor
+    from opslib.run.guard import Limits
+    from opslib.run.lint import lint_notebook
+    from opslib.run.live import LiveLine, PlainLine, stderr_line
+    from opslib.run.notebooks import NotebookCard, list_notebooks, shipped_notebooks
+    from opslib.run.runner import RunResult, run_notebook
+    from opslib.run.runs import list_runs, prune_runs, refuse_without_change
+    from opslib.run.startup import prepare_process
+
+_MODULES = {
+    "checkup": ("doctor",),
+    "guard": ("Limits",),
+    "lint": ("lint_notebook",),
+    "live": ("LiveLine", "PlainLine", "stderr_line"),
+    "notebooks": ("NotebookCard", "list_notebooks", "shipped_notebooks"),
+    "runner": ("RunResult", "run_notebook"),
+    "runs": ("list_runs", "prune_runs", "refuse_without_change"),
+    "startup": ("prepare_process",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "Limits",
+    "LiveLine",
+    "NotebookCard",
+    "PlainLine",
+    "RunResult",
+    "doctor",
+    "lint_notebook",
+    "list_notebooks",
+    "list_runs",
+    "prepare_process",
+    "prune_runs",
+    "refuse_without_change",
+    "run_notebook",
+    "shipped_notebooks",
+    "stderr_line",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module of a name when it is first used: a kernel that loads `opslib.run.kernel` needs none of them."""
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'opslib.run' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"opslib.run.{module}"), name)
