@@ -1,0 +1,69 @@
+"""What people see: figures, tables, the panel, the conclusion. The only room that draws; every name loads when it is used.
+
+No module bears the name of a function, or importing the module would hide the function.
+
+A figure is plain plotly JSON made here, so drawing one needs no plotly; plotly itself is loaded only for the panel's
+clickable figure, for `Drawing.plotly()` and for the report's copy of plotly.js.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from opslib.ui.conclusion import conclude
+    from opslib.ui.controls import panel
+    from opslib.ui.drawing import Drawing
+    from opslib.ui.ecdf import distribution
+    from opslib.ui.graph import call_graph
+    from opslib.ui.latency import latency_over_time
+    from opslib.ui.preflight import preflight_table
+    from opslib.ui.report import figure_html, plotly_js
+    from opslib.ui.suspects import candidates, evidence
+    from opslib.ui.tables import Table
+    from opslib.ui.traces import trace_comparison
+    from opslib.ui.waiting import progress
+    from opslib.ui.waterfall import budget_waterfall
+
+_MODULES = {
+    "suspects": ("candidates", "evidence"),
+    "conclusion": ("conclude",),
+    "ecdf": ("distribution",),
+    "drawing": ("Drawing",),
+    "graph": ("call_graph",),
+    "latency": ("latency_over_time",),
+    "controls": ("panel",),
+    "preflight": ("preflight_table",),
+    "waiting": ("progress",),
+    "report": ("figure_html", "plotly_js"),
+    "tables": ("Table",),
+    "traces": ("trace_comparison",),
+    "waterfall": ("budget_waterfall",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "Drawing",
+    "Table",
+    "budget_waterfall",
+    "call_graph",
+    "candidates",
+    "conclude",
+    "distribution",
+    "evidence",
+    "figure_html",
+    "latency_over_time",
+    "panel",
+    "plotly_js",
+    "preflight_table",
+    "progress",
+    "trace_comparison",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'opslib.ui' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"opslib.ui.{module}"), name)

@@ -1,0 +1,51 @@
+"""The same figures from a real investigation of a real capture."""
+
+import pytest
+
+from opslib import ui
+from opslib.core.columns import COLUMNS
+from opslib.core.settings import Settings
+from opslib.core.windows import Window, Windows
+from opslib.investigate import find_cause
+from opslib.telemetry.capture import CaptureWriter
+from opslib.testing import ManualClock
+from opslib.ui.conclusion import conclusion
+
+
+@pytest.fixture(scope="module")
+def real(edge, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("capture") / "incident"
+    writer = CaptureWriter(folder)
+    for signal, frame in (("spans", edge.spans), ("logs", edge.logs), ("events", edge.evidence.events)):
+        names = [column.name for column in COLUMNS[signal]]
+        rows = frame.reindex(columns=names).astype(object)
+        writer.append(signal, list(rows.where(rows.notna(), None).itertuples(index=False, name=None)))
+    windows = edge.evidence.windows
+    writer.close(windows=Windows(Window(*ends(windows.incident)), Window(*ends(windows.baseline))))
+    return find_cause("payment", capture=folder, settings=Settings(folder.parent), clock=ManualClock())
+
+
+def ends(window):
+    return window.start_ns, window.end_ns
+
+
+def test_a_captured_investigation_draws_and_concludes(real):
+    drawn = [
+        draw(real)
+        for draw in (
+            ui.latency_over_time,
+            ui.distribution,
+            ui.budget_waterfall,
+            ui.call_graph,
+            ui.trace_comparison,
+        )
+    ]
+
+    assert all(figure.plotly() for figure in drawn)
+    assert "edge payment → risk" in drawn[2].title
+    assert "edge payment → risk" in drawn[3].title
+    assert len(drawn[4].figure["data"][2]["x"]) == 1, "the log line of the slow trace is a tick"
+    assert drawn[0].note.count("<li>") == 2
+    assert conclusion(real).badge == "fail"
+    assert "capture=" in conclusion(real).steps[1].command
+    assert ui.candidates(real).frame["suspect"].iloc[0] == "edge payment → risk"
