@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from opslib.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from opslib.core.errors import OpslibError
@@ -30,14 +32,14 @@ if TYPE_CHECKING:
         trace_comparison,
     )
 
-_ROOMS = {
-    "opslib.core.errors": ("OpslibError",),
-    "opslib.core.model": ("Verdict",),
-    "opslib.core.windows": ("Window",),
-    "opslib.diagnosis": ("diagnose",),
-    "opslib.investigate": ("Investigation", "export_evidence", "find_cause", "preflight"),
-    "opslib.telemetry": ("connect", "connect_capture"),
-    "opslib.ui": (
+_MODULES = {
+    "core.errors": ("OpslibError",),
+    "core.model": ("Verdict",),
+    "core.windows": ("Window",),
+    "diagnosis": ("diagnose",),
+    "investigate": ("Investigation", "export_evidence", "find_cause", "preflight"),
+    "telemetry": ("connect", "connect_capture"),
+    "ui": (
         "budget_waterfall",
         "call_graph",
         "candidates",
@@ -51,7 +53,6 @@ _ROOMS = {
         "trace_comparison",
     ),
 }
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "Investigation",
@@ -77,12 +78,7 @@ __all__ = [
     "trace_comparison",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    room = _ROOM_OF.get(name)
-    if room is None:
-        raise AttributeError(f"module 'opslib' has no attribute {name!r}")
-    return getattr(importlib.import_module(room), name)
+__getattr__ = lazy_names(__name__, _MODULES)
 
 
 def __dir__() -> list[str]:

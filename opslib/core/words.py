@@ -31,8 +31,10 @@ def _exponent(value: float) -> int:
 
 
 def duration(ns: float) -> str:
-    """Write nanoseconds as `0.26 ms`, `512 ms`, `1.4 s` or `3 min 20 s`; the sign is kept."""
+    """Write nanoseconds as `2 ns`, `0.26 ms`, `512 ms`, `1.4 s` or `3 min 20 s`; the sign is kept."""
     sign, size = ("-" if ns < 0 else ""), abs(ns)
+    if 0 < size < 1e3:
+        return f"{sign}{figures(size)} ns"
     if size < 1e9:
         return f"{sign}{figures(size / 1e6)} ms"
     if size < 60e9:

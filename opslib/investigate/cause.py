@@ -173,6 +173,5 @@ def _told(verdict: Verdict, choice: Choice) -> Verdict:
 
 
 def _timings(load_s: float, read_s: float, stages: dict[str, float]) -> dict[str, float]:
-    """Return wall seconds by stage; what reading took inside the first pass counts as `load`."""
-    path_s = max(stages.get("critical_path", 0.0) - read_s, 0.0)
-    return {"load": load_s + read_s, **stages, "critical_path": path_s}
+    """Return wall seconds by stage; what reading took between the blocks of the diagnosis counts as `load`."""
+    return {"load": load_s + read_s, **stages}

@@ -5,25 +5,16 @@ The public names are imported when they are first used: an importer's processes 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from opslib.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from opslib.telemetry.backends import connect, connect_capture
     from opslib.telemetry.protocols import Blocks, Frame, Sources
 
-_MODULE_OF = {
-    "Blocks": "protocols",
-    "Frame": "protocols",
-    "Sources": "protocols",
-    "connect": "backends",
-    "connect_capture": "backends",
-}
+_MODULES = {"backends": ("connect", "connect_capture"), "protocols": ("Blocks", "Frame", "Sources")}
 
 __all__ = ["Blocks", "Frame", "Sources", "connect", "connect_capture"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'opslib.telemetry' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"opslib.telemetry.{_MODULE_OF[name]}"), name)
+__getattr__ = lazy_names(__name__, _MODULES)

@@ -9,7 +9,7 @@ from opslib.core.words import duration, figures, printable, quantity, share
 
 @pytest.mark.parametrize(
     ("ns", "text"),
-    [(260_000, "0.26 ms"), (512.4e6, "512 ms"), (1.4e9, "1.4 s"), (200e9, "3 min 20 s"), (-3e6, "-3 ms"), (0, "0 ms"),
+    [(260_000, "0.26 ms"), (-2, "-2 ns"), (512.4e6, "512 ms"), (1.4e9, "1.4 s"), (200e9, "3 min 20 s"), (-3e6, "-3 ms"), (0, "0 ms"),
      (7260e9, "2 h 1 min"), (120e9, "2 min")],
 )  # fmt: skip
 def test_durations(ns: float, text: str) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,40 +26,50 @@ def show(path: Path, *, limits: ReadLimits | None = None) -> dict[str, Any]:
     Raises CaptureError where the folder is no capture; a signal none of whose files can be read is a warning.
     """
     meta, chosen = read_meta(path), limits or ReadLimits()
-    content = meta.to_dict()
-    rows: dict[str, int] = {}
-    services: set[str] = set()
-    warnings: list[str] = []
-    files: list[dict[str, Any]] = []
-    for signal in COLUMNS:
-        try:
-            names, parts = ask(path, chosen, signal, _services)
-        except CaptureError as error:
-            warnings.append(str(error))
-            continue
-        services |= names
-        warnings += parts.warnings
-        if parts.parts:
-            rows[signal] = parts.rows
-        files += [
-            {"name": p.path.name, "rows": p.rows, "bytes": p.path.stat().st_size}
-            for p in parts.parts
-            if p.path.exists()
-        ]
-    extent = open_capture(path, limits=chosen).extent() if "spans" in rows or not warnings else None
+    windows = meta.to_dict()["windows"]
+    held = _held(path, chosen)
+    readable = "spans" in held.rows or not held.warnings
+    extent = open_capture(path, limits=chosen).extent() if readable else None
     return {
         "schema": meta.schema,
         "created": meta.created,
-        "windows": {name: content["windows"].get(name) for name in ("incident", "baseline")},
+        "windows": {name: windows.get(name) for name in ("incident", "baseline")},
         "selection": dict(meta.selection),
-        "services": sorted(services),
-        "rows": rows,
+        "services": sorted(held.services),
+        "rows": held.rows,
         "time_range": [extent.start_ns, extent.end_ns] if extent else None,
         "duration_s": extent.length_ns / 1e9 if extent else 0.0,
-        "files": files,
-        "bytes": sum(file["bytes"] for file in files),
-        "warnings": [printable(text, 400) for text in warnings],
+        "files": held.files,
+        "bytes": sum(file["bytes"] for file in held.files),
+        "warnings": [printable(text, 400) for text in held.warnings],
     }
+
+
+@dataclass(slots=True)
+class _Held:
+    rows: dict[str, int] = field(default_factory=dict)
+    services: set[str] = field(default_factory=set)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def _held(path: Path, limits: ReadLimits) -> _Held:
+    held = _Held()
+    for signal in COLUMNS:
+        try:
+            names, parts = ask(path, limits, signal, _services)
+        except CaptureError as error:
+            held.warnings.append(str(error))
+            continue
+        held.services |= names
+        held.warnings += parts.warnings
+        if parts.parts:
+            held.rows[signal] = parts.rows
+        there = [
+            part for part in parts.parts if part.path.exists()
+        ]  # a live part may have been merged meanwhile
+        held.files += [{"name": p.path.name, "rows": p.rows, "bytes": p.path.stat().st_size} for p in there]
+    return held
 
 
 def _services(con: duckdb.DuckDBPyConnection, parts: Parts) -> set[str]:
