@@ -19,8 +19,8 @@ HEADER = """\
 
 
 def split(requirement: str) -> tuple[str, str]:
-    """Split `duckdb>=1.4,<3` into its name and its version clauses."""
-    match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*(.*)", requirement)
+    """Split `duckdb>=1.4,<3` into its name and its version clauses; conda knows no markers after a semicolon."""
+    match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*([^;]*)(?:;.*)?", requirement)
     if match is None:
         sys.exit(f"cannot read the requirement {requirement!r}")
     return match[1].lower(), match[2].replace(" ", "")

@@ -1,0 +1,184 @@
+"""`make bench`: opslib beside its peers, one table. `--only NAME` runs some rows, `--full` adds the sizes of minutes.
+
+A row whose command does not work says so and the others go on. Rates are spans per wall second, the quickest of a few
+runs; on a machine that does other things as well, compare within one run, never across two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import generate
+import jaeger_files
+import psutil
+from measure import MB, ROOT, Run, best, python
+
+OPSLIB = ("-m", "opslib")
+PEERS = ROOT / "bench/peers"
+SIZES = (10_000, 100_000, 1_000_000)
+
+
+@dataclass
+class Row:
+    """A line of the table; `note` instead of numbers where there are none."""
+
+    what: str
+    ours: str
+    peer: str = ""
+    ratio: str = ""
+    peak: str = ""
+    note: str = ""
+
+
+class Bench:
+    """The rows, by name; data are made in one folder that goes away at the end."""
+
+    def __init__(self, folder: Path, *, full: bool, times: int) -> None:
+        self.folder, self.full, self.times = folder, full, times
+
+    def starts(self) -> Iterator[Row]:
+        """Time to import and to print help: what every command pays."""
+        bare = best(*python("-c", "pass"), times=5)
+        for what, command, limit in (
+            ("import opslib", python("-c", "import opslib"), 0.1),
+            ("opslib --help", python(*OPSLIB, "--help"), 0.3),
+            ("opslib diagnose --help", python(*OPSLIB, "diagnose", "--help"), 0.3),
+            ("opslib capture import --help", python(*OPSLIB, "capture", "import", "--help"), 0.3),
+        ):
+            found = best(*command, times=5)
+            own = found.wall_s - (bare.wall_s if what.startswith("import") else 0)
+            row = self._row(what, found, f"{own * 1000:.0f} ms ({found.cpu_s * 1000:.0f} CPU)")
+            yield replace(row, note=f"limit {limit * 1000:.0f} ms")
+
+    def imports(self) -> Iterator[Row]:
+        """`opslib capture import` of Jaeger JSON beside the sweep over dicts."""
+        for name, traces, files in (
+            ("one file each", 1_000, 1_000),
+            ("in 4 files", 20_000 if self.full else 6_000, 4),
+        ):
+            source = self.folder / f"jaeger-{traces}"
+            jaeger_files.write(source, traces=traces, spans=50, files=files)
+            peer = best(*python(str(PEERS / "sweep.py"), str(source)), times=self.times)
+            ours = self._import(source)
+            spans = peer.json.get("spans", traces * 50)
+            what = f"import {traces:,} Jaeger traces of 50 spans, {name}"
+            yield self._against(what, ours, peer, spans)
+            shutil.rmtree(source)
+
+    def _import(self, source: Path) -> Run:
+        outs = [self.folder / f"imported-{number}" for number in range(self.times)]
+        runs = [
+            best(*python(*OPSLIB, "capture", "import", str(source), "--out", str(out)), times=1)
+            for out in outs
+        ]
+        for out in outs:
+            shutil.rmtree(out, ignore_errors=True)
+        return min(runs, key=lambda found: (found.code != 0, found.wall_s))
+
+    def scaling(self) -> Iterator[Row]:
+        """`opslib diagnose --json --timings` from 10^4 to 10^7 spans, beside pandas."""
+        for size in (*SIZES, 10_000_000) if self.full else SIZES:
+            capture = self.folder / f"capture-{size}"
+            spans = generate.write(capture, spans=size)
+            times = self.times if size <= 100_000 else 1
+            ours = best(
+                *python(*OPSLIB, "diagnose", str(capture), "--service", "payment", "--json", "--timings"),
+                times=times,
+            )
+            peer = best(*python(str(PEERS / "groups.py"), str(capture)), times=times)
+            yield self._against(
+                f"diagnose {spans:,} spans (peer: pandas groups)", ours, peer, spans, ok=(0, 1, 7)
+            )
+            yield from self._stages(ours, spans)
+            shutil.rmtree(capture)
+
+    def shapes(self) -> Iterator[Row]:
+        """The shapes that break quadratic or recursive code: 5,000 siblings, depth 5,000, one trace of 200,000 spans."""
+        for shape, spans in (("wide", 100_000), ("deep", 100_000), ("giant", 400_000)):
+            capture = self.folder / f"shape-{shape}"
+            written = generate.write(capture, spans=spans, shape=shape)
+            ours = best(*python(*OPSLIB, "diagnose", str(capture), "--json", "--timings"), times=1)
+            yield self._against(f"diagnose {shape}: {written:,} spans", ours, None, written, ok=(0, 1, 7))
+            yield from self._stages(ours, written)
+            shutil.rmtree(capture)
+
+    def _stages(self, found: Run, spans: int) -> Iterator[Row]:
+        timings = found.json.get("timings", {})
+        for stage, seconds in timings.items():
+            rate = f"{spans / seconds:,.0f} spans/s" if seconds else ""
+            yield Row(f"   stage {stage}", f"{seconds:.3f} s", ratio="", peak="", note=rate)
+
+    def _against(
+        self, what: str, ours: Run, peer: Run | None, spans: int, *, ok: tuple[int, ...] = (0,)
+    ) -> Row:
+        if ours.code not in ok:
+            return Row(what, "not yet", note=_last_line(ours))
+        row = self._row(what, ours, _rate(ours, spans))
+        if peer is None:
+            return row
+        if peer.code:
+            return replace(row, note=f"peer: {_last_line(peer)}")
+        ratios = f"{peer.wall_s / ours.wall_s:.2f}x", f"CPU {peer.cpu_s / ours.cpu_s:.2f}x"
+        return replace(
+            row, peer=_rate(peer, spans), ratio=", ".join(ratios), note=f"peer {peer.peak_bytes / MB:,.0f} MB"
+        )
+
+    def _row(self, what: str, found: Run, ours: str) -> Row:
+        if found.code not in (0, 1, 7):
+            return Row(what, "not yet", note=_last_line(found))
+        return Row(what, ours, peak=f"{found.peak_bytes / MB:,.0f} MB")
+
+
+def _rate(found: Run, spans: int) -> str:
+    return f"{found.wall_s:.2f} s ({found.cpu_s:.2f} CPU), {spans / found.wall_s:,.0f} spans/s"
+
+
+def _last_line(found: Run) -> str:
+    lines = [line for line in found.err.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error")] or lines
+    return (errors[-1] if errors else f"exit code {found.code}")[:110]
+
+
+def table(rows: list[Row]) -> str:
+    header = ("what", "ours", "peer", "ratio", "peak", "note")
+    cells = [header, *((row.what, row.ours, row.peer, row.ratio, row.peak, row.note) for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    )
+
+
+def main() -> int:
+    names = ("starts", "imports", "scaling", "shapes")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", action="append", choices=names, help="run these rows only; may be repeated")
+    parser.add_argument(
+        "--full", action="store_true", help="also 20,000 Jaeger traces and 10^7 spans: minutes, 2 GB"
+    )
+    parser.add_argument("--times", type=int, default=3, help="runs of each short row")
+    options = parser.parse_args()
+    memory = psutil.virtual_memory().total / 1e9
+    print(
+        f"{platform.machine()}, {psutil.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}"
+    )
+    print(f"load before: {psutil.getloadavg()[0]:.1f}; times mean little where it is above 0.5\n")
+    with tempfile.TemporaryDirectory(prefix="opslib-bench-") as folder:
+        bench = Bench(Path(folder), full=options.full, times=options.times)
+        rows: list[Row] = []
+        for name in options.only or names:
+            print(f"running {name} …", file=sys.stderr)
+            rows += getattr(bench, name)()
+    print(table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
