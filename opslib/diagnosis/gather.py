@@ -43,13 +43,14 @@ def gather(
     source = evidence.note("trace").url or "spans"
     shares, at_first = budget_shares(budget), calls.before.mean_ns
     by = Yardstick(critical, common_growth(found), involved(partial, knowledge), shares, at_first, source)
-    return [
+    clues = [
         *time_clues(found, by),
         *silence_clues(silent, by),
         *structure_clues(shapes, partial.tables["children"], _edges_seen(partial), critical, source),
         *error_clues(failures, knowledge, critical, source),
         *_other_signals(evidence, partial, knowledge, calls, service),
     ]
+    return [clue for clue in clues if clue.strength >= weights.LEAST]
 
 
 def _other_signals(

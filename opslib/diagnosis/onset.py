@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ _CRITICAL, _PER_DECADE = (
 )  # of the largest z over all splits of a hundred calls; more for ten times as many
 _SHORTEST = 12  # calls in a segment
 _SHORTEST_END = 160  # calls in the shortest end that is looked at by itself
+_FAILURES = 3  # fewer failed calls are no state
 _UPPER = (0.75, 0.9, 0.97)
 _SLOT = 8  # calls in a slot, from which the correlation of neighbours is estimated
 _LIKELY = 4.0  # splits whose z squared is within this of the best are as good: a likelihood interval of 95 %
@@ -45,18 +47,26 @@ def find_onset(
     """Return when calls became as bad as they are now, None where they are not worse than before.
 
     Arrays of one length, in any order: start and duration in ns, failed or not. A fault that was cleared is no onset;
-    after several changes it is the last one before which calls were better than they are at the end.
+    after several changes it is the last one before which calls were as well as they ever were.
     """
     order = np.argsort(times_ns, kind="stable")
     times, durations, failed = times_ns[order], durations_ns[order], errors[order].astype(np.float64)
     splits = _splits(durations, failed)
     bounds = [0, *(split.at for split in splits), len(times)]
-    present = slice(bounds[-2], bounds[-1])
-    for number in range(len(splits) - 1, -1, -1):
-        before = slice(bounds[number], bounds[number + 1])
-        if _is_worse(durations, failed, before, present):
-            return _onset(times, splits[number])
-    return None
+    segments = [slice(a, b) for a, b in pairwise(bounds)]
+    earlier, present = segments[:-1], segments[-1]
+    if not earlier:
+        return None
+    best = min(earlier, key=lambda s: (_level(durations, failed, s), s.start))
+    if not _is_worse(durations, failed, best, present):
+        return None
+    well = [number for number, s in enumerate(earlier) if not _is_worse(durations, failed, best, s)]
+    return _onset(times, splits[well[-1]])
+
+
+def _level(durations: NDArray[np.int64], failed: Floats, part: slice) -> float:
+    """Return how bad a segment is: its mean duration, ten times that where every call fails."""
+    return float(durations[part].mean()) * (1 + 9 * float(failed[part].mean()))
 
 
 def _splits(durations: NDArray[np.int64], failed: Floats) -> list[_Split]:
@@ -119,16 +129,25 @@ def _series(durations: NDArray[np.int64], failed: Floats) -> Iterator[Floats]:
 
 
 def _z_of_splits(series: Floats) -> Floats:
-    """Return |z| of the difference of means for every split that leaves enough calls on both sides."""
+    """Return |z| of the difference of both sides for every split that leaves enough calls on both.
+
+    Of a yes-or-no series by the arcsine difference: one failure in a short end is no change.
+    """
     n = len(series)
     at = np.arange(_SHORTEST, n - _SHORTEST + 1)
     left = np.cumsum(series)[at - 1]
-    total = float(series.sum())
+    right = float(series.sum()) - left
+    if ((series == 0) | (series == 1)).all():
+        angle = _angle(right, n - at) - _angle(left, at)
+        return np.asarray(np.abs(angle) / np.sqrt(1 / (4 * at) + 1 / (4 * (n - at))))
     variance = float(series.var())
     if variance <= 0:
         return np.zeros(len(at))
-    difference = np.abs(left / at - (total - left) / (n - at))
-    return np.asarray(difference / np.sqrt(variance * (1 / at + 1 / (n - at))))
+    return np.asarray(np.abs(left / at - right / (n - at)) / np.sqrt(variance * (1 / at + 1 / (n - at))))
+
+
+def _angle(part: Floats, whole: NDArray[np.int64]) -> Floats:
+    return np.asarray(np.arcsin(np.sqrt((part + 0.375) / (whole + 0.75))))
 
 
 def _design(left: Floats, right: Floats) -> float:
@@ -156,7 +175,8 @@ def _design(left: Floats, right: Floats) -> float:
 def _is_worse(durations: NDArray[np.int64], failed: Floats, before: slice, after: slice) -> bool:
     """Tell whether calls of `after` are slower or fail more often by an amount that matters."""
     failing = float(failed[before].mean()), float(failed[after].mean())
-    if failing[1] >= weights.ONSET_RATIO * failing[0] + 2 * weights.FAILING_SHARE:
+    several = float(failed[after].sum()) >= _FAILURES
+    if several and failing[1] >= weights.ONSET_RATIO * failing[0] + 2 * weights.FAILING_SHARE:
         return True
     for statistic in (np.mean, np.median, _upper):
         old, new = float(statistic(durations[before])), float(statistic(durations[after]))

@@ -1,7 +1,7 @@
 """Clues from time: places that take longer per occurrence than before, beyond chance and beyond what slowed everything.
 
-A machine that is busy slows all work alike. The smallest growth among all places is taken for such a common factor and
-charged to nobody: what stands out above it is what counts.
+A machine that is busy slows all work, some of it more. The smallest growth among all services' own work is taken for such
+a common factor and charged to nobody; what grew must exceed it by as much again to be called the cause.
 """
 
 from __future__ import annotations
@@ -20,13 +20,19 @@ MS = 1_000_000
 
 
 def common_growth(found: Sequence[Shift]) -> float:
-    """Return the logarithm of the growth of the median that every place with enough occurrences shares, at least 0."""
-    growth = [
-        math.log((s.after.p50_ns + weights.SMOOTHING_NS) / (s.before.p50_ns + weights.SMOOTHING_NS))
-        for s in found
-        if min(s.before.n, s.after.n) >= weights.MIN_CALLS and s.before.p50_ns >= weights.SMOOTHING_NS
+    """Return the logarithm of the growth that all share, at least 0; of fewer than three parts nothing can be said.
+
+    Of three services or more their own work counts alone: a busy machine stretches work, not the time that a packet is
+    under way. Of fewer, their waits count too, lest one queue behind the other be taken for a busy machine.
+    """
+    often = [
+        s for s in found if min(s.before.n, s.after.n) >= weights.MIN_CALLS and s.place.kind != "unexplained"
     ]
-    return max(0.0, min(growth)) if len(growth) >= 3 else 0.0
+    work = [s for s in often if s.place.kind == "service"]
+    parts = work if len({s.place.service for s in work}) >= 3 else often
+    if len({s.place for s in parts}) < 3:
+        return 0.0
+    return max(0.0, min(s.log_ratio for s in parts))
 
 
 def budget_shares(budget: Budget) -> dict[str, float]:
@@ -61,7 +67,7 @@ def is_significant(shift: Shift, by: Yardstick) -> bool:
     """Tell whether one shift is beyond chance and large enough to act on."""
     return (
         shift.z >= by.critical
-        and by.growth(shift) >= math.log(weights.PART_RATIO)
+        and by.growth(shift) >= math.log(weights.PART_RATIO) + by.common
         and by.share(shift) >= weights.PART_SHARE
         and shift.added_ns >= weights.SLOWER_NS
     )

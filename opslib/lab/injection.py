@@ -37,6 +37,7 @@ class _Injection:
     progress: Callable[[str], None]
     clock: Clock
     deadline_s: float
+    wanted: int = ENOUGH
 
     def set(self, wanted: Scenario) -> int:
         """Bring a scenario about; return since when it is in effect."""
@@ -53,10 +54,10 @@ class _Injection:
             nonlocal seen
             count = count_calls(self.folder.capture, since_ns, since_ns).under
             if count // 10 != seen // 10:
-                self.progress(f"{what}: {min(count, ENOUGH)} of {ENOUGH} {SERVICE} calls captured")
+                self.progress(f"{what}: {min(count, self.wanted)} of {self.wanted} {SERVICE} calls captured")
             seen = count
             patient = self.clock.monotonic_s() - begin_s < PATIENCE_S
-            return count if count >= (ENOUGH if patient else CALLS) else None
+            return count if count >= (self.wanted if patient else CALLS) else None
 
         left_s = self.deadline_s - self.clock.monotonic_s()
         found = wait_for(enough, left_s, self.clock, every_s=0.25)
@@ -69,11 +70,16 @@ class _Injection:
 
 
 def inject(
-    state: Path, name: str, progress: Callable[[str], None] = lambda _: None, *, clock: Clock | None = None
+    state: Path,
+    name: str,
+    progress: Callable[[str], None] = lambda _: None,
+    *,
+    enough: int = ENOUGH,
+    clock: Clock | None = None,
 ) -> dict[str, Any]:
     """Bring a scenario about and return once the capture holds payment calls from before it and under it.
 
-    Of each ENOUGH, or after PATIENCE_S at least CALLS.
+    Of each `enough`, or after PATIENCE_S at least CALLS.
     A scenario in effect is cleared first. Raises UsageError for an unknown scenario, EnvironmentNotFoundError where no
     lab runs, RefusedError while another injection is under way, LabError after LIMIT_S; the shop is then healthy.
     """
@@ -82,7 +88,7 @@ def inject(
     folder = Folder(state.absolute())
     _check_rate(running(folder)["rates"])
     begin_s = clock.monotonic_s()
-    run = _Injection(folder, supervisor_address(folder), progress, clock, begin_s + LIMIT_S)
+    run = _Injection(folder, supervisor_address(folder), progress, clock, begin_s + LIMIT_S, enough)
     with folder.locked("inject", "another injection is under way"):
         clean_ns = _clean_since(run)
         before = run.await_calls(clean_ns, "before the fault")

@@ -87,23 +87,12 @@ class Panel:
 
         self._inv, self._run, self._busy = inv, run, False
         wide = {"description_width": "80px"}
-        self.service = w.Dropdown(
-            options=[(short(name, 40), name) for name in services_of(inv)],
-            value=inv.verdict.service,
-            description="service",
-            style=wide,
-        )
-        self.window = w.Text(
-            placeholder="as before; or: last 15m", description="window", continuous_update=False, style=wide
-        )
+        late = {"continuous_update": False, "style": wide}
+        names = [(short(name, 40), name) for name in services_of(inv)]
+        self.service = w.Dropdown(options=names, value=inv.verdict.service, description="service", style=wide)
+        self.window = w.Text(placeholder="as before; or: last 15m", description="window", **late)
         self.percentile = w.FloatSlider(
-            value=percentile,
-            min=50,
-            max=99.9,
-            step=0.1,
-            description="percentile",
-            continuous_update=False,
-            style=wide,
+            percentile, min=50, max=99.9, step=0.1, description="percentile", **late
         )
         self.status, self.evidence = w.HTML(), w.HTML()
         self.picture, self.spread = w.Output(), w.Output()

@@ -20,6 +20,22 @@ from opslib.ui.text import Html, html, wrapped
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 CONFIG = {"displaylogo": False, "responsive": True, "typesetMath": False}
 _BUTTONS_AWAY = ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]
+_MODEBAR = {
+    "bgcolor": CLEAR,
+    "color": FAINT,
+    "activecolor": TEXT,
+    "orientation": "v",
+    "remove": _BUTTONS_AWAY,
+}
+_TITLE = {
+    "x": 0,
+    "xref": "container",
+    "xanchor": "left",
+    "y": 1,
+    "yref": "container",
+    "yanchor": "top",
+    "font": {"size": 15},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +83,8 @@ def figure(
     lines = heading.count("<br>") + 1
     top = 34 + 20 * lines
     base: dict[str, Any] = {
-        "title": {
-            "text": heading,
-            "x": 0,
-            "xref": "container",
-            "xanchor": "left",
-            "y": 1,
-            "yref": "container",
-            "yanchor": "top",
-            "pad": {"t": 8 + 20 * (lines - 1), "l": 8},  # plotly anchors a title by its last line
-            "font": {"size": 15},
-        },
+        # plotly anchors a title by its last line, so the others need room above it
+        "title": _TITLE | {"text": heading, "pad": {"t": 8 + 20 * (lines - 1), "l": 8}},
         "font": {"family": FONT, "size": 12, "color": TEXT},
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
@@ -86,13 +93,7 @@ def figure(
         "showlegend": False,
         "hovermode": "closest",
         "hoverlabel": {"align": "left", "namelength": -1},
-        "modebar": {
-            "bgcolor": CLEAR,
-            "color": FAINT,
-            "activecolor": TEXT,
-            "orientation": "v",
-            "remove": _BUTTONS_AWAY,
-        },
+        "modebar": _MODEBAR,
         "meta": {"opslib": {"title": printable(title, 300), "words": printable(words, 2000)}},
     }
     margin = {**base["margin"], **layout.pop("margin", {})}
@@ -105,6 +106,12 @@ def axis(title: str = "", **more: Any) -> dict[str, Any]:
     if title:
         look["title"] = {"text": title, "standoff": 8}
     return look | more
+
+
+def rows_axis(names: Sequence[str], **more: Any) -> dict[str, Any]:
+    """Return a vertical axis with one row per name, the first on top; names are already escaped."""
+    look: dict[str, Any] = {"showgrid": False, "zeroline": False, "range": [len(names) - 0.5, -0.5]}
+    return axis(tickvals=list(range(len(names))), ticktext=list(names), **(look | more))
 
 
 def note(text: str, x: float | str, y: float | str, **more: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from opslib.ui.drawing import Drawing, axis, empty, figure, note
 from opslib.ui.facts import sample
 from opslib.ui.palette import INCIDENT, NORMAL, TEXT
 from opslib.ui.sampling import FEW, Sample, quantiles, thin
-from opslib.ui.scale import duration_axis
+from opslib.ui.scale import duration_axis, position
 from opslib.ui.text import short
 
 if TYPE_CHECKING:
@@ -107,34 +107,22 @@ def _curve(name: str, calls: Sample) -> dict[str, Any]:
 
 def _layout(drawn: list[tuple[str, Sample]], percentile: float, threshold: float | None) -> dict[str, Any]:
     values = [float(v) for _, calls in drawn for v in quantiles(calls.durations_ns, (0.001, 0.5, 1.0))]
-    across = duration_axis(values, "duration of a call")
-    labels = [
-        note(
-            f"{'━' if name == 'incident' else '╍'} {name}, {len(calls):,} calls"
-            + (" (few: hollow)" if len(calls) < FEW else ""),
-            0.99,
-            0.02 + 0.08 * i,
-            xref="paper",
-            yref="paper",
-            xanchor="right",
-            yanchor="bottom",
-            font={"size": 12, "color": TEXT},
-        )
-        for i, (name, calls) in enumerate(drawn)
-    ]
-    shapes = []
-    if threshold is not None:
-        at = round(threshold / 1e6, 4)
-        line = {"color": TEXT, "dash": "dot", "width": 1.5}
-        shapes = [
-            {"type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": line}
-        ]
-        where = float(np.log10(at)) if across["type"] == "log" and at > 0 else at
-        text = f"baseline p{figures(percentile, 4)}"
-        labels.append(note(text, where, 1, yref="paper", xanchor="center", yanchor="bottom"))
-    return {
+    # the curves are named under the axis, where no curve can run through their names
+    across = duration_axis(values, "duration of a call: " + ", ".join(_curve_name(*curve) for curve in drawn))
+    layout: dict[str, Any] = {
         "xaxis": across,
         "yaxis": axis("calls, % (cumulative)", range=[0, 103]),
-        "shapes": shapes,
-        "annotations": labels,
     }
+    if threshold is None:
+        return layout
+    at = round(threshold / 1e6, 4)
+    look = {"color": TEXT, "dash": "dot", "width": 1.5}
+    line = {"type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": look}
+    text, where = f"baseline p{figures(percentile, 4)}", position(across, threshold)
+    named = note(text, where, 1, yref="paper", xanchor="center", yanchor="bottom")
+    return layout | {"shapes": [line], "annotations": [named]}
+
+
+def _curve_name(name: str, calls: Sample) -> str:
+    dash, few = "━" if name == "incident" else "╍", " (few: hollow)" if len(calls) < FEW else ""
+    return f"{dash} {name} ({len(calls):,} calls){few}"

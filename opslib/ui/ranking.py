@@ -6,7 +6,7 @@ from typing import Any
 
 from opslib.core.model import Verdict
 from opslib.core.words import figures
-from opslib.ui.drawing import axis, figure
+from opslib.ui.drawing import axis, figure, rows_axis
 from opslib.ui.facts import culprit, place
 from opslib.ui.palette import CLEAR, GUILTY, NORMAL
 from opslib.ui.text import label
@@ -38,12 +38,7 @@ def ranking(verdict: Verdict) -> dict[str, Any]:
         [bars],
         44 + 28 * len(ranked),
         xaxis=axis("score", range=[0, max((c.score for c in ranked), default=1) * 1.25 or 1]),
-        yaxis=axis(
-            tickvals=list(range(len(ranked))),
-            ticktext=[f"{c.rank}. {label(place(c), 60)}" for c in ranked],
-            range=[len(ranked) - 0.5, -0.5],
-            showgrid=False,
-        ),
+        yaxis=rows_axis([f"{c.rank}. {label(place(c), 60)}" for c in ranked]),
         bargap=0.35,
         modebar={"remove": _NO_BUTTONS, "bgcolor": CLEAR},
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from opslib.core.words import duration
-from opslib.ui.drawing import Drawing, axis, empty, figure, note
+from opslib.ui.drawing import Drawing, axis, empty, figure, note, rows_axis
 from opslib.ui.facts import culprit, segment_name, segment_of, utc
 from opslib.ui.palette import GUILTY, INCIDENT, NORMAL, TEXT, faded
 from opslib.ui.scale import even_ticks
@@ -240,15 +240,8 @@ def _layout(traces: list[Trace], rows: list[int], *, shared: bool) -> dict[str, 
             tickvals=ticks,
             ticktext=[duration(tick * 1e6) if tick else "0" for tick in ticks],
         )
-        layout[f"yaxis{number}"] = axis(
-            domain=[max(0.0, top - height), top],
-            anchor=f"x{number}",
-            range=[rows[i] - 0.4, -0.6],
-            tickvals=list(range(rows[i])),
-            ticktext=_row_names(trace),
-            showgrid=False,
-            zeroline=False,
-        )
+        domain = [max(0.0, top - height), top]
+        layout[f"yaxis{number}"] = rows_axis(_row_names(trace), domain=domain, anchor=f"x{number}")
         said = f"<b>{trace.name}</b> {duration(trace.length_ns)}"
         layout["annotations"].append(
             note(said, 1, top, xref="paper", yref="paper", xanchor="right", yanchor="bottom")

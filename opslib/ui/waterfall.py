@@ -14,9 +14,9 @@ import pandas as pd
 
 from opslib.core.model import Budget, Segment
 from opslib.core.words import figures
-from opslib.ui.drawing import Drawing, axis, empty, figure
+from opslib.ui.drawing import Drawing, axis, empty, figure, note, rows_axis
 from opslib.ui.facts import culprit, segment_name, segment_of
-from opslib.ui.palette import FAINT, GUILTY, INCIDENT, NORMAL, TEXT
+from opslib.ui.palette import FAINT, GUILTY, INCIDENT, NORMAL
 from opslib.ui.text import label, short
 
 if TYPE_CHECKING:
@@ -190,23 +190,18 @@ def _layout(drawn: Sequence[Step]) -> dict[str, Any]:
         for i, s in enumerate(drawn[:-1])
     ]
     texts = [
-        {
-            "x": max(s.start_ns, s.end_ns) / 1e6,
-            "y": i,
-            "text": s.text + ("  ◀ cause" if s.role == "guilty" else ""),
-            "showarrow": False,
-            "xanchor": "left",
-            "xshift": 5,
-            "font": {"size": 12, "color": TEXT},
-        }
+        note(
+            s.text + ("  ◀ cause" if s.role == "guilty" else ""),
+            max(s.start_ns, s.end_ns) / 1e6,
+            i,
+            xanchor="left",
+            xshift=5,
+        )
         for i, s in enumerate(drawn)
     ]
-    names = [label(s.name, 44) for s in drawn]
     return {
         "xaxis": axis("mean time of a call, ms", range=[left * 1.2, right * 1.24 or 1]),
-        "yaxis": axis(
-            tickvals=list(range(len(drawn))), ticktext=names, range=[len(drawn) - 0.5, -0.5], showgrid=False
-        ),
+        "yaxis": rows_axis([label(s.name, 44) for s in drawn]),
         "shapes": joins,
         "annotations": texts,
         "bargap": 0,

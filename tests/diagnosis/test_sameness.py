@@ -29,7 +29,7 @@ def verdict(data, service="payment", **more):
 
 
 @given(st.integers(0, 3), st.integers(1, 12), st.integers(0, 2**32 - 1), st.sampled_from(["payment", None]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_order_and_cut_do_not_show(which, parts, seed, service):
     shuffled = verdict(DATA[which], service, parts=parts, rng=np.random.default_rng(seed))
 

@@ -154,19 +154,20 @@ def mean(frame: pd.DataFrame, service: str, kind: str) -> pd.Series:
     return frame[(frame.service_name == service) & (frame.kind == kind)].groupby("trace_id").ms.sum()
 
 
+# Medians where every call is slower, so that what else the machine does shows less; a lock held in bursts needs means.
 @pytest.mark.parametrize(
-    ("scenario", "location"),
+    ("scenario", "location", "statistic"),
     [
-        ("risk-cpu", where_risk_cpu_lies),
-        ("ledger-lock", where_ledger_lock_lies),
-        ("edge-delay", where_edge_delay_lies),
+        ("risk-cpu", where_risk_cpu_lies, "median"),
+        ("ledger-lock", where_ledger_lock_lies, "mean"),
+        ("edge-delay", where_edge_delay_lies, "median"),
     ],
 )
 def test_the_time_a_fault_adds_lies_where_the_table_says(
-    running_lab: Path, scenario: str, location: Callable[[pd.DataFrame], pd.Series]
+    running_lab: Path, scenario: str, location: Callable[[pd.DataFrame], pd.Series], statistic: str
 ) -> None:
     said: list[str] = []
-    injected = lab.inject(running_lab, scenario, said.append)
+    injected = lab.inject(running_lab, scenario, said.append, enough=30)
     frame = spans(running_lab, injected["clean_since_ns"])
     roots = frame[frame.parent_span_id.isna()].set_index("trace_id").start_time_unix_nano
     calls = frame[(frame.service_name == "order") & (frame.kind == "CLIENT")].groupby("trace_id").ms.sum()
@@ -176,9 +177,9 @@ def test_the_time_a_fault_adds_lies_where_the_table_says(
 
     assert len(before) >= 30
     assert len(under) >= 30
-    added = under.call.mean() - before.call.mean()
-    assert added > 30, "milliseconds: large enough to matter"
-    assert (under.there.mean() - before.there.mean()) / added >= 0.8
+    added = under[["call", "there"]].agg(statistic) - before[["call", "there"]].agg(statistic)
+    assert added.call > 30, "milliseconds: large enough to matter"
+    assert added.there / added.call >= 0.8
     assert injected["seconds"] < 30
     assert said
     status = lab.status(running_lab)
@@ -188,8 +189,9 @@ def test_the_time_a_fault_adds_lies_where_the_table_says(
 
 
 def test_exceptions_begin_in_payment_and_add_no_time(running_lab: Path) -> None:
-    injected = lab.inject(running_lab, "payment-exception")
-    frame = spans(running_lab, injected["since_ns"])
+    injected = lab.inject(running_lab, "payment-exception", enough=30)
+    whole = spans(running_lab, injected["clean_since_ns"])
+    frame = whole[whole.start_time_unix_nano >= injected["since_ns"]]
     failed = frame[frame.status_code == "ERROR"]
     calls = frame[(frame.service_name == "payment") & (frame.kind == "SERVER")]
     logs = table(running_lab, "logs")
@@ -201,7 +203,8 @@ def test_exceptions_begin_in_payment_and_add_no_time(running_lab: Path) -> None:
     assert set(failed.trace_id) >= set(origin.trace_id) & set(frame.trace_id)
     assert origin.attributes.str.contains("SettlementError").all()
     assert not logs[logs.service_name != "payment"].attributes.str.contains("SettlementError").any()
-    assert calls.ms.mean() < 60
+    before = whole[whole.start_time_unix_nano < injected["since_ns"]]
+    assert calls.ms.median() - mean(before, "payment", "SERVER").median() < 20
 
 
 def test_no_name_of_a_scenario_reaches_the_capture_or_a_process(running_lab: Path) -> None:
@@ -252,7 +255,7 @@ def test_a_killed_child_is_restarted_and_reported_and_the_capture_is_whole(
 
 
 def test_a_fault_survives_the_restart_of_what_it_broke_until_it_is_cleared(running_lab: Path) -> None:
-    lab.inject(running_lab, "edge-delay")
+    lab.inject(running_lab, "edge-delay", enough=30)
     os.kill(processes(running_lab)["proxy"].pid, signal.SIGKILL)
     until(lambda: (p := processes(running_lab)["proxy"]).restarts == 1 and p.state == "ready")
 

@@ -181,6 +181,30 @@ def test_call_graph_marks_a_guilty_service_by_its_node(make_investigation):
     assert not [t for t in drawn.figure["data"] if t.get("line", {}).get("color") == GUILTY]
 
 
+def test_call_graph_without_a_culprit_names_what_changed_most(edge, alone):
+    import dataclasses
+
+    unsure = dataclasses.replace(edge, verdict=dataclasses.replace(edge.verdict, verdict="undetermined"))
+
+    assert ui.call_graph(unsure).title.startswith(
+        "No cause is charged; payment → risk changed most, its calls took"
+    )
+    assert ui.call_graph(alone).title == "What the payment calls call; there is no baseline to compare with"
+
+
+def test_call_graph_draws_a_cycle_dotted(edge):
+    import dataclasses
+
+    edges = edge.diagnosis.edges
+    import pandas as pd
+
+    back = edges.head(1).assign(caller="risk", callee="payment")
+    both = dataclasses.replace(edge.diagnosis, edges=pd.concat([edges, back], ignore_index=True))
+    drawn = ui.call_graph(dataclasses.replace(edge, diagnosis=both))
+
+    assert [t["line"]["dash"] for t in drawn.figure["data"] if "line" in t].count("dot") == 1
+
+
 def test_call_graph_without_edges_says_so(edge):
     import dataclasses
 

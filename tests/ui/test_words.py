@@ -182,6 +182,19 @@ def test_conclude_prints_where_no_notebook_is(edge, capsys):
     assert capsys.readouterr().out.startswith("FAIL: payment")
 
 
+def test_conclude_emits_the_result_in_a_notebook(edge, monkeypatch):
+    import IPython.display
+
+    from opslib.ui import errors
+
+    shown = []
+    monkeypatch.setattr(errors, "in_ipython", lambda: True)
+    monkeypatch.setattr(IPython.display, "display", lambda bundle, raw: shown.append((bundle, raw)))
+    ui.conclude(edge)
+
+    assert shown == [(conclusion(edge).bundle(), True)]
+
+
 def test_a_budget_without_change_is_told_without_a_segment(edge):
     flat = Budget(5, 5, Segment("total", 100, 100), (Segment("service a", 100, 100),))
 
