@@ -64,6 +64,21 @@ class Mapped:
 
 def map_block(block: SpanBlock, service: str | None, windows: Windows) -> Partial:
     """Reduce one block of whole traces. Pure; no trace needs another."""
+    mapped, of_call = _map(block, service, windows)
+    part_call, part_segment, part_ns = _parts(mapped, of_call)
+    return Partial(
+        _call_rows(mapped, of_call),
+        part_call,
+        part_segment,
+        part_ns,
+        mapped.unit.segments,
+        tables(mapped),
+        _counts(mapped, mapped.trace_window, of_call),
+    )
+
+
+def _map(block: SpanBlock, service: str | None, windows: Windows) -> tuple[Mapped, Ints]:
+    """Find the calls, walk their critical paths, and charge each span's own time to its unit."""
     role = roles(block)
     trace_window = trace_windows(block, (windows.incident, windows.baseline))
     calls = find_calls(block, role, service)
@@ -75,29 +90,9 @@ def map_block(block: SpanBlock, service: str | None, windows: Windows) -> Partia
     np.add.at(unit_own, unit.unit, own)
     window = np.append(of_call, -1)[calls.call_of]
     error = where(block.status, "ERROR")
-    mapped = Mapped(
-        block,
-        role,
-        unit,
-        calls,
-        window,
-        own,
-        unit_own,
-        error,
-        failed_spans(block, role, error),
-        where(block.kind, "CLIENT"),
-        trace_window,
-    )
-    part_call, part_segment, part_ns = _parts(mapped, of_call)
-    return Partial(
-        _call_rows(mapped, of_call),
-        part_call,
-        part_segment,
-        part_ns,
-        unit.segments,
-        tables(mapped),
-        _counts(mapped, trace_window, of_call),
-    )
+    failed, client = failed_spans(block, role, error), where(block.kind, "CLIENT")
+    mapped = Mapped(block, role, unit, calls, window, own, unit_own, error, failed, client, trace_window)
+    return mapped, of_call
 
 
 def _call_rows(mapped: Mapped, of_call: Ints) -> pd.DataFrame:

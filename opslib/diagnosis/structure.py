@@ -196,40 +196,44 @@ def _count_clues(children: pd.DataFrame, critical: float, source: str) -> list[C
     clues = []
     keys = ["service", "operation", "child_service", "child_operation", "target"]
     for key, rows in by_key(children, keys):
-        service, operation, child_service, child_operation, target = key
-        sides = []
-        for window in (BASELINE, INCIDENT):
-            found = rows[rows["window"] == window]
-            parents = int(found["parents"].sum())
-            n, squares, errors = (int(found[c].sum()) for c in ("n", "squares", "errors"))
-            sides.append((parents, n, squares, errors))
-        clue = _count_clue(sides[0], sides[1], critical)
+        service, operation, child_service, _, target = key
+        clue = _count_clue(_side(rows, BASELINE), _side(rows, INCIDENT), critical)
         if clue is None:
             continue
         z, before, after, failing = clue
         blamed = (target or child_service) if failing else service
         change = abs(after - before) / max(after, before)
-        statement = (
-            f"{printable(service, 80)}: {printable(operation, 80)} calls {printable(target or child_operation, 80)} "
-            f"{figures(after)} times, {figures(before)} before"
-            + (", after failed attempts" if failing else "")
-        )
-        finding = Finding(
-            "trace",
-            statement,
-            round(after, 6),
-            round(before, 6),
-            "calls",
-            source,
-            "calls per parent span that calls",
-        )
         strength = min(1.0, abs(z) / critical) * saturate(change, weights.HALF_STRUCTURE)
         edge = (service, target) if target else None
         significant = abs(z) >= critical and change >= weights.STRUCTURE_CHANGE
+        finding = _count_finding(key, before, after, failing, source)
         clues.append(
             Clue("structure", blamed, "service", strength, finding, edge, operation, significant=significant)
         )
     return clues
+
+
+def _side(rows: pd.DataFrame, window: int) -> tuple[int, int, int, int]:
+    """Return parents that call, their calls, the sum of squared calls, and failed calls of one window."""
+    found = rows[rows["window"] == window]
+    parents, n, squares, errors = (int(found[c].sum()) for c in ("parents", "n", "squares", "errors"))
+    return parents, n, squares, errors
+
+
+def _count_finding(
+    key: tuple[str, ...],
+    before: float,
+    after: float,
+    failing: bool,  # noqa: FBT001 - a column of the comparison
+    source: str,
+) -> Finding:
+    service, operation, _, child_operation, target = key
+    statement = (
+        f"{printable(service, 80)}: {printable(operation, 80)} calls {printable(target or child_operation, 80)} "
+        f"{figures(after)} times, {figures(before)} before{', after failed attempts' if failing else ''}"
+    )
+    query = "calls per parent span that calls"
+    return Finding("trace", statement, round(after, 6), round(before, 6), "calls", source, query)
 
 
 def _count_clue(

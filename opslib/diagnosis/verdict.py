@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from opslib.core.evidence import Evidence
 from opslib.core.model import Candidate, Completeness, VerdictKind
-from opslib.core.words import duration, figures, printable, share
+from opslib.core.words import duration, printable, share
 from opslib.diagnosis import weights
 from opslib.diagnosis.clues import Clue
 from opslib.diagnosis.compare import CallShift
@@ -78,7 +78,7 @@ def answer(
     name = printable(service, 80)
     state = _state(calls)
     if blocking:
-        return Answer("undetermined", f"{name}: {state}; cannot compare: {blocking[0]}", blocking)
+        return Answer("undetermined", f"{name} {state}; cannot compare: {blocking[0]}", blocking)
     if not any(clue.significant for clue in clues):
         return _nothing_stands_out(name, state, calls)
     first = candidates[0]
@@ -86,9 +86,9 @@ def answer(
     if lead.silent:
         needed = f"server spans of {first.service}"
         return Answer(
-            "undetermined", f"{name}: {state}; {lead.finding.statement}; missing: {needed}", (needed,)
+            "undetermined", f"{name} {state}; {lead.finding.statement}; missing: {needed}", (needed,)
         )
-    return Answer(first.kind, f"{name}: {state}; {first.evidence[0].statement}", ())
+    return Answer(first.kind, f"{name} {state}; {first.evidence[0].statement}", ())
 
 
 def _nothing_stands_out(name: str, state: str, calls: CallShift) -> Answer:
@@ -96,18 +96,20 @@ def _nothing_stands_out(name: str, state: str, calls: CallShift) -> Answer:
     slow = calls.ratio >= weights.SLOWER_RATIO and calls.added_ns >= weights.SLOWER_NS
     if slow and calls.z >= weights.SLOWER_Z:
         needed = "metrics of the hosts (CPU, throttling): everything became slower alike"
-        return Answer("undetermined", f"{name}: {state}; no part stands out", (needed,))
-    return Answer("no_anomaly", f"{name}: {state}; nothing rises above noise", ())
+        return Answer("undetermined", f"{name} {state}; no part stands out", (needed,))
+    return Answer("no_anomaly", f"{name} {state}; nothing rises above noise", ())
 
 
 def _state(calls: CallShift) -> str:
-    if not calls.after.n and not calls.before.n:
-        return "no calls in the traces"
-    parts = [
-        f"{calls.after.n:,} calls take {duration(calls.after.mean_ns)} in the mean, {duration(calls.before.mean_ns)} in the baseline"
-    ]
+    after, before = calls.after, calls.before
+    if not after.n:
+        return f"was not called (before: {before.n:,} calls)"
+    if not before.n:
+        return f"calls take {duration(after.mean_ns)} in the mean ({after.n:,} calls), with none before to compare"
+    text = (
+        f"calls take {duration(after.mean_ns)} in the mean, {duration(before.mean_ns)} before "
+        f"({after.n:,} and {before.n:,} calls)"
+    )
     if calls.failed_after or calls.failed_before:
-        parts.append(
-            f"{share(calls.failed_after, calls.after.n)} fail, {figures(100 * calls.failed_before / max(calls.before.n, 1), 2)} % before"
-        )
-    return ", ".join(parts)
+        text += f", {share(calls.failed_after, after.n)} fail, {share(calls.failed_before, before.n)} before"
+    return text
