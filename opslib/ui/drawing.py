@@ -18,7 +18,8 @@ from opslib.ui.tables import details, frame_table, plain, section
 from opslib.ui.text import Html, html, wrapped
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
-CONFIG = {"displaylogo": False, "responsive": True, "typesetMath": False}
+# Not `responsive`: JupyterLab resizes figures itself, and plotly's own way makes them 100 % of a box without a height.
+CONFIG = {"displaylogo": False, "typesetMath": False}
 _BUTTONS_AWAY = ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]
 _MODEBAR = {
     "bgcolor": CLEAR,

@@ -32,11 +32,11 @@ def plotly_js() -> str:
 def figure_html(figure_json: Mapping[str, Any]) -> str:
     """Return a figure as HTML: a labelled box, its data, and the script that draws it with the page's plotly.js."""
     layout = figure_json.get("layout") or {}
-    content = {"data": figure_json.get("data") or [], "layout": layout, "config": CONFIG}
+    content = {"data": figure_json.get("data") or [], "layout": layout, "config": CONFIG | {"responsive": True}}
     title, words = _said(layout)
     height = layout.get("height")
     room = (
-        f' style="min-height:{int(height)}px"'
+        f' style="height:{int(height)}px"'
         if isinstance(height, int | float) and 0 < height < 5000
         else ""
     )

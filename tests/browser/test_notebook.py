@@ -89,8 +89,13 @@ def test_run_all_draws_every_figure_in_both_themes_and_the_panel_works(opened, c
     texts = "document.querySelectorAll('.js-plotly-plot .gtitle, .js-plotly-plot .annotation-text')"
     fills = f"[...new Set([...{texts}].map(t => getComputedStyle(t).fill))]"
     light = chromium.evaluate(fills)
+    heights = "[...document.querySelectorAll('.js-plotly-plot')].map(p => p.clientHeight)"
+    tall = chromium.evaluate(heights)
     notebook.theme("JupyterLab Dark")
     chromium.wait(f"JSON.stringify({fills}) !== '{str(light).replace(chr(39), chr(34))}'")
+
+    assert chromium.evaluate(heights) == tall
+    assert min(tall) > 100
 
     choose(chromium, "window", "yesterday")
     chromium.wait("document.querySelector('.opslib [role=alert]')")
@@ -126,6 +131,11 @@ def test_figures_of_a_page_draw_without_a_network(chromium, tmp_path, scheme, ma
     chromium.open(page.as_uri())
     chromium.wait("document.querySelectorAll('.js-plotly-plot').length === 2")
 
+    chromium.resize(500, 900)
+    heights = "[...document.querySelectorAll('.js-plotly-plot')].map(p => p.clientHeight)"
+    widths = "[...document.querySelectorAll('.js-plotly-plot .main-svg')].map(p => p.clientWidth)"
+    chromium.wait(f"Math.max(...{widths}) <= 500")
+    assert min(chromium.evaluate(heights)) > 100
     assert chromium.complaints == []
     assert [url for url in chromium.requests if not url.startswith(("file:", "data:", "blob:"))] == []
     assert chromium.evaluate("window.stolen === undefined && !document.querySelector('a[href^=javascript]')")
