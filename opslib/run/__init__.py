@@ -5,8 +5,9 @@ papermill is used as a library, in one module (`execute`); its statuses and exit
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from opslib.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from opslib.run.checkup import doctor
@@ -28,7 +29,6 @@ _MODULES = {
     "runs": ("list_runs", "prune_runs", "refuse_without_change"),
     "startup": ("prepare_process",),
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Limits",
@@ -48,10 +48,5 @@ __all__ = [
     "stderr_line",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import the module of a name when it is first used: a kernel that loads `opslib.run.kernel` needs none of them."""
-    module = _MODULE_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module 'opslib.run' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"opslib.run.{module}"), name)
+# A kernel that loads `opslib.run.kernel` needs none of them.
+__getattr__ = lazy_names(__name__, _MODULES)

@@ -20,6 +20,7 @@ from opslib.run.kernels import NAME, Kernel, how_it_died
 from opslib.run.live import LiveLine
 
 _AUTOSAVE_S = 30
+_IOPUB_TIMEOUT_S = 60  # how long outputs may still arrive after a cell's reply; papermill makes more an error
 Ending = Literal["completed", "failed", "stopped", "kernel_died", "broken"]
 
 
@@ -149,31 +150,14 @@ class Execution:
 
     def _client(self) -> Any:
         from papermill.clientwrap import PapermillNotebookClient  # noqa: PLC0415 - heavy
-        from papermill.engines import NotebookExecutionManager  # noqa: PLC0415 - heavy
 
-        save = self._watch.save
-
-        class Manager(NotebookExecutionManager):  # type: ignore[misc, unused-ignore]  # papermill has no types
-            """papermill's bookkeeping with our way of saving: it writes neither atomically nor redacted."""
-
-            def save(self, **_: Any) -> None:
-                """Leave the saving at each cell's start to the hooks."""
-
-            def autosave_cell(self) -> None:
-                """Save while a cell still runs, when the last save is long enough ago."""
-                if (self.now() - self.last_save_time).total_seconds() >= _AUTOSAVE_S:
-                    self.last_save_time: Any = self.now()
-                    save()
-
-        manager = Manager(self.nb, progress_bar=False)
-        manager.notebook_start()
         return PapermillNotebookClient(
-            manager,
+            _manager(self.nb, self._watch.save),
             km=self._kernel.manager,
             kernel_name=NAME,
             log=logging.getLogger("papermill"),
             startup_timeout=int(self._guard.limits.start_timeout_s),
-            iopub_timeout=60,
+            iopub_timeout=_IOPUB_TIMEOUT_S,
             coalesce_streams=True,
             on_notebook_start=self._on_notebook_start,
             on_cell_start=self._on_cell_start,
@@ -222,6 +206,25 @@ class Execution:
     def _cut_status(self) -> Literal["interrupted", "timed_out"]:
         stop = self._guard.state.stop
         return "interrupted" if stop is not None and stop.reason == "signal" else "timed_out"
+
+
+def _manager(nb: Any, save: Callable[[], object]) -> Any:
+    """Return papermill's bookkeeping with our way of saving: its own is neither atomic nor redacted."""
+    from papermill.engines import NotebookExecutionManager  # noqa: PLC0415 - heavy
+
+    class Manager(NotebookExecutionManager):  # type: ignore[misc, unused-ignore]  # papermill has no types
+        def save(self, **_: Any) -> None:
+            """Leave the saving at each cell's end to the hooks."""
+
+        def autosave_cell(self) -> None:
+            """Save while a cell still runs, when the last save is long enough ago."""
+            if (self.now() - self.last_save_time).total_seconds() >= _AUTOSAVE_S:
+                self.last_save_time: Any = self.now()
+                save()
+
+    manager = Manager(nb, progress_bar=False)
+    manager.notebook_start()
+    return manager
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from opslib.core.errors import OpslibError
-from opslib.run.kernel import GRACE_VARIABLE
+from opslib.run.kernel import GRACE_NAME
 
 NAME = "python3"
 EXIT_S = 10.0  # how long an idle kernel may take to end
@@ -100,9 +100,10 @@ def started_kernel(run_dir: Path, grace_s: float) -> Iterator[Kernel]:
     config = Config({"KernelManager": {"shutdown_wait_time": 2 * EXIT_S, "transport_encryption": "auto"}})
     with tempfile.TemporaryDirectory(prefix="opslib-kernel-") as folder, tempfile.TemporaryFile() as output:
         keys = Path(folder) / "kernel.json"
+        keys.with_name(GRACE_NAME).write_text(str(grace_s), encoding="utf-8")
         manager = AsyncKernelManager(
             kernel_name=NAME,
-            kernel_spec_manager=_specs({"OPSLIB_RUN_DIR": str(run_dir), GRACE_VARIABLE: str(grace_s)}),
+            kernel_spec_manager=_specs({"OPSLIB_RUN_DIR": str(run_dir)}),
             connection_file=str(keys),
             config=config,
         )

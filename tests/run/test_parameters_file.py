@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opslib.core.errors import ParameterError
@@ -103,6 +103,7 @@ def test_the_file_is_named_and_bounded(tmp_path):
         read_parameters(tmp_path / "absent.yaml")
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.from_regex(r"[a-z]{1,8}", fullmatch=True),
@@ -114,6 +115,7 @@ def test_quoted_texts_come_back_as_they_were_written(values):
     assert dict(parse_parameters(text)) == {name: Quoted(value) for name, value in values.items()}
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_read_or_refused_with_our_error(text):
     with contextlib.suppress(ParameterError):

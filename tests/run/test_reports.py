@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import junitparser
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opslib.core.outcome import RESULT_MIME, Outcome
@@ -104,6 +104,7 @@ def test_the_verdicts_case_tells_failure_and_error_apart(record, outcome, kind):
     assert [type(result).__name__ for result in verdict.result] == kind
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_junit_holds_any_text(text):
     record = started_record("id", text, {}, None, "2026-01-31T00:00:00Z")
@@ -345,6 +346,7 @@ def test_html_of_outputs_keeps_what_is_harmless(given_, kept):
     assert sanitise(given_) == kept
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("<>/ab=\"'!-sx& "), max_size=80) | st.text(max_size=50))
 def test_whatever_goes_in_only_allowed_tags_come_out(text):
     found = Reader(sanitise(f"<p>{text}"))
@@ -385,6 +387,7 @@ def test_markdown_cells(source, html_):
     assert prose(source) == html_
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("#*_`|-> \n[]()<>&1.abc~:/\"'"), max_size=120))
 def test_any_markdown_becomes_html_without_markup_of_its_own(source):
     allowed = {

@@ -17,7 +17,7 @@ import pathlib, time
 here = pathlib.Path({folder!r})
 try:
     (here / "began").write_text("")
-    time.sleep(60)
+    time.sleep(600)
 finally:
     for step in range(10):
         time.sleep(0.1)
