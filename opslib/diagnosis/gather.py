@@ -38,8 +38,10 @@ def gather(
     shapes = list(shape_shifts(partial.tables["shapes"], calls.clustering))
     failures = origins(partial.tables["origins"], (calls.before.n, calls.after.n), calls.clustering)
     silent = changed_waits(partial.tables["edges"], knowledge, calls.clustering)
-    tests = (*(s.z for s in found), *(s.z for s in silent), *(s.z for s in shapes), *(f.z for f in failures))
+    tests = (*(s.z for s in found), *(s.z for s in silent), *(s.z for s in shapes))
     critical = critical_z(tests, weights.FALSE_ALARM)
+    # a family of their own: one test each, few of them, and where nothing fails none at all
+    critical_failures = critical_z((f.z for f in failures), weights.FALSE_ALARM, cuts=1)
     source = evidence.note("trace").url or "spans"
     shares, at_first = budget_shares(budget), calls.before.mean_ns
     by = Yardstick(critical, common_growth(found), involved(partial, knowledge), shares, at_first, source)
@@ -47,7 +49,7 @@ def gather(
         *time_clues(found, by),
         *silence_clues(silent, by),
         *structure_clues(shapes, partial.tables["children"], _edges_seen(partial), critical, source),
-        *error_clues(failures, knowledge, critical, source),
+        *error_clues(failures, knowledge, critical_failures, source),
         *_other_signals(evidence, partial, knowledge, calls, service),
     ]
     return [clue for clue in clues if clue.strength >= weights.LEAST]
