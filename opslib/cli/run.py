@@ -11,6 +11,7 @@ from opslib.cli.output import echo_json, json_option
 from opslib.core.clock import SystemClock
 from opslib.core.errors import ParameterError, UsageError
 from opslib.core.settings import Settings
+from opslib.core.words import printable
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -63,7 +64,8 @@ def command(ctx: click.Context, /, notebook: str, *, as_json: bool, **options: A
     if as_json:
         echo_json(result.record)
     else:
-        verdict = result.record.get("verdict") or {}
-        click.echo(verdict.get("summary") or f"outcome: {result.record.get('outcome')}")
+        click.echo(printable(result.sentence, 1000))
+        if result.hint:
+            click.echo(f"  try: {printable(result.hint, 1000)}")
         click.echo(f"report: {result.folder.path / 'report.html'}")
     ctx.exit(int(result.exit_code))

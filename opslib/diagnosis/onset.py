@@ -21,7 +21,9 @@ Floats = NDArray[np.float64]
 
 # of the largest z over all splits of a hundred calls, and more for ten times as many
 _CRITICAL, _PER_DECADE = 3.6, 1.1
-_SHORTEST = weights.MIN_CALLS + 4  # calls in a segment: fewer could not be compared, and windows round at their ends
+_SHORTEST = (
+    weights.MIN_CALLS + 4
+)  # calls in a segment: fewer could not be compared, and windows round at their ends
 _SHORTEST_END = 160  # calls in the shortest end that is looked at by itself
 _FAILURES = 3  # fewer failed calls are no state
 _UPPER = (0.75, 0.9, 0.97)

@@ -32,14 +32,14 @@ def plotly_js() -> str:
 def figure_html(figure_json: Mapping[str, Any]) -> str:
     """Return a figure as HTML: a labelled box, its data, and the script that draws it with the page's plotly.js."""
     layout = figure_json.get("layout") or {}
-    content = {"data": figure_json.get("data") or [], "layout": layout, "config": CONFIG | {"responsive": True}}
+    content = {
+        "data": figure_json.get("data") or [],
+        "layout": layout,
+        "config": CONFIG | {"responsive": True},
+    }
     title, words = _said(layout)
     height = layout.get("height")
-    room = (
-        f' style="height:{int(height)}px"'
-        if isinstance(height, int | float) and 0 < height < 5000
-        else ""
-    )
+    room = f' style="height:{int(height)}px"' if isinstance(height, int | float) and 0 < height < 5000 else ""
     return (
         f'<figure class="opslib-figure" role="group" aria-label="{html(title, 300)}" style="margin:0 0 8px">'
         f'<div role="img" aria-label="{html(words, 2000)}"{room}>{html(words, 2000)}</div>'
