@@ -28,7 +28,8 @@ def _notebook(name: str) -> Path:
     found = next((path for path in places if path.is_file()), None)
     if found is None:
         raise UsageError(f"there is no notebook {name}", hint="opslib notebooks list names the shipped ones")
-    return found
+    below = found.is_absolute() and found.is_relative_to(Path.cwd())
+    return found.relative_to(Path.cwd()) if below else found
 
 
 @click.command(

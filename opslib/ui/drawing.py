@@ -90,7 +90,7 @@ def figure(
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
         "height": height + top,
-        "margin": {"l": 64, "r": 56, "t": top, "b": 48},
+        "margin": {"l": 64, "r": 76, "t": top, "b": 48},
         "showlegend": False,
         "hovermode": "closest",
         "hoverlabel": {"align": "left", "namelength": -1},
