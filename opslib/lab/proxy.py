@@ -25,6 +25,8 @@ class Wire:
     def __init__(self, target_port: int, knobs: Knobs) -> None:
         self._target_port = target_port
         self._knobs = knobs
+        # asyncio before Python 3.11.3 holds a connection's task weakly, and a collected task is a dead connection.
+        self._open: set[asyncio.Task[None]] = set()
 
     async def serve(self, port: int) -> None:
         """Forward connections until cancelled."""
@@ -32,17 +34,25 @@ class Wire:
         async with server:
             await server.serve_forever()
 
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._forward(reader, writer))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             peer_reader, peer_writer = await asyncio.open_connection(LOOPBACK, self._target_port)
         except OSError:
             writer.close()
             return
-        await asyncio.gather(
-            self._carry(reader, peer_writer, delayed=True), self._carry(peer_reader, writer, delayed=False)
-        )
-        writer.close()
-        peer_writer.close()
+        try:
+            await asyncio.gather(
+                self._carry(reader, peer_writer, delayed=True),
+                self._carry(peer_reader, writer, delayed=False),
+            )
+        finally:
+            writer.close()
+            peer_writer.close()
 
     async def _carry(
         self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, delayed: bool

@@ -132,6 +132,7 @@ def test_a_call_carries_the_context_and_names_its_peer(serve: Serve, connect, re
     assert peer.call("POST", "/score", {"a": 1}) == {"a": 1}
     client, server = recorded.span("POST /score", SpanKind.CLIENT), recorded.span("POST /score")
     assert client.attributes["peer.service"] == "risk"
+    assert client.start_time <= server.start_time <= server.end_time <= client.end_time
     assert (server.parent.span_id, server.context.trace_id) == (
         client.context.span_id,
         client.context.trace_id,

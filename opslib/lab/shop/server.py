@@ -90,6 +90,9 @@ class ServerSpans:
             context=self._parent(scope),
             kind=SpanKind.SERVER,
             attributes={**attributes, "url.path": scope["path"], "url.scheme": "http"},
+            end_on_exit=False,
+            record_exception=False,
+            set_status_on_exception=False,
         ) as span:
             status = await self._served(scope, receive, send, span)
         self._duration.record(
@@ -103,15 +106,27 @@ class ServerSpans:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+            elif not message.get("more_body", False):
+                # Before the last byte leaves: whoever waits for it cannot be done before this span is.
+                _end(span, status)
             await send(message)
 
-        await self._app(scope, receive, watch)
-        span.set_attribute("http.response.status_code", status)
-        if status >= 500:
-            span.set_status(StatusCode.ERROR)
-            span.set_attribute("error.type", str(status))
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            _end(span, status)
         return status
 
     def _parent(self, scope: Scope) -> Context:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         return self._propagator.extract(headers, Context())
+
+
+def _end(span: Span, status: int) -> None:
+    if not span.is_recording():
+        return
+    span.set_attribute("http.response.status_code", status)
+    if status >= 500:
+        span.set_status(StatusCode.ERROR)
+        span.set_attribute("error.type", str(status))
+    span.end()
