@@ -1,8 +1,17 @@
 """Fixtures for every test: a clean process environment, and skips that can be forbidden."""
 
 import os
+import signal
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Take back signals that whoever started us ignores (nohup, a shell's `&`): tests and their processes are sent them."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

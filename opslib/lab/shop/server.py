@@ -83,7 +83,7 @@ class ServerSpans:
         if scope["type"] != "http" or scope["path"] in _PROBES:
             await self._app(scope, receive, send)
             return
-        begin = time.perf_counter()
+        begin_s = time.perf_counter()
         attributes = {"http.request.method": scope["method"], "http.route": scope["path"]}
         with self._tracer.start_as_current_span(
             f"{scope['method']} {scope['path']}",
@@ -94,12 +94,16 @@ class ServerSpans:
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
-            status = await self._served(scope, receive, send, span)
-        self._duration.record(
-            time.perf_counter() - begin, {**attributes, "http.response.status_code": status}
-        )
 
-    async def _served(self, scope: Scope, receive: Receive, send: Send, span: Span) -> int:
+            def done(status: int) -> None:
+                if span.is_recording():
+                    _end(span, status)
+                    taken_s = time.perf_counter() - begin_s
+                    self._duration.record(taken_s, {**attributes, "http.response.status_code": status})
+
+            await self._served(scope, receive, send, done)
+
+    async def _served(self, scope: Scope, receive: Receive, send: Send, done: Callable[[int], None]) -> None:
         status = 500
 
         async def watch(message: Message) -> None:
@@ -108,14 +112,13 @@ class ServerSpans:
                 status = message["status"]
             elif not message.get("more_body", False):
                 # Before the last byte leaves: whoever waits for it cannot be done before this span is.
-                _end(span, status)
+                done(status)
             await send(message)
 
         try:
             await self._app(scope, receive, watch)
         finally:
-            _end(span, status)
-        return status
+            done(status)
 
     def _parent(self, scope: Scope) -> Context:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -123,8 +126,6 @@ class ServerSpans:
 
 
 def _end(span: Span, status: int) -> None:
-    if not span.is_recording():
-        return
     span.set_attribute("http.response.status_code", status)
     if status >= 500:
         span.set_status(StatusCode.ERROR)
