@@ -141,7 +141,7 @@ _PLAIN = (
         "payment-cpu-starved",
         "payment gets the processor for a quarter of the time only, in turns",
         Truth("service", "payment", also=(Answer("edge", "payment", ("order", "payment")),)),
-        helpers=(Helper("throttle", {"target": "payment", "run_ms": 10, "stop_ms": 30}),),
+        helpers=(Helper("throttle", {"target": "payment", "run_ms": 60, "stop_ms": 200}),),
     ),
     Scenario(
         "early-return",

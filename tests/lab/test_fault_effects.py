@@ -6,7 +6,6 @@ Long, because each fault needs calls from before it and under it: run by `make t
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -89,7 +88,7 @@ def wire_to_risk_ms(frame: pd.DataFrame) -> pd.Series:
         ("ledger-missing-index", ledger_ms, "median", 15),
         ("pool-exhausted", own_ms, "mean", 30),
         ("retry-storm", between_attempts_ms, "mean", 20),
-        ("payment-cpu-starved", own_or_into_payment_ms, "mean", 10),
+        ("payment-cpu-starved", own_or_into_payment_ms, "mean", 30),
         ("two-faults", risk_or_ledger_ms, "mean", 60),
         ("clock-skew-edge-delay", wire_to_risk_ms, "median", 30),
     ],
@@ -250,11 +249,11 @@ def test_a_clock_that_is_off_all_the_time_is_so_before_the_fault(state: Path) ->
 
 def test_nothing_is_known_from_before_a_cold_start(state: Path) -> None:
     effect = Effect(state, "cold-start")
-    everything: dict[str, Any] = {name: table(state, name) for name in ("spans", "logs", "metrics")}
-    risk = total_ms(everything["spans"], "risk", "SERVER")
+    everything = spans(state, 0)
+    risk = total_ms(everything, "risk", "SERVER")
 
-    assert everything["spans"].start_time_unix_nano.min() >= effect.since_ns - 10**9
-    assert everything["logs"].time_unix_nano.min() >= effect.since_ns - 10**9
+    assert everything.start_time_unix_nano.min() >= effect.since_ns - 10**9
+    assert table(state, "logs").time_unix_nano.min() >= effect.since_ns - 10**9
     assert effect.injected["calls_before"] == 0
     assert risk.median() > 35
 

@@ -16,7 +16,7 @@ from opslib.lab.shop.service import Parts, serve
 from opslib.lab.shop.work import spend_cpu
 
 _DAY_NS = 86_400 * 1_000_000_000
-_SIGN_CPU_MS = 2.0
+_SIGN_CPU_MS = 4.0
 _ATTEMPTS = 4
 _FIRST_PAUSE_S = (
     0.025  # before the second attempt; doubled for each further one, up to half of it more by chance
