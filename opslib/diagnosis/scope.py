@@ -83,9 +83,9 @@ def _rule(calls: pd.DataFrame, shift: CallShift) -> _Rule:
 
 def _slowness(calls: pd.DataFrame, rule: _Rule) -> NDArray[np.int8]:
     """Return for each call 1 if it is slow, 0 if normal, -1 if that cannot be said."""
-    columns = zip(calls["operation"], calls["duration_ns"], calls["error"], strict=True)
-    said = (rule.slow(o, d, error=bool(e)) for o, d, e in columns)
-    return np.array([-1 if one is None else int(one) for one in said], np.int8)
+    limit = calls["operation"].map(rule.limit_ns).to_numpy(dtype=np.float64, na_value=np.nan)
+    said = np.where(np.isnan(limit), -1, calls["duration_ns"].to_numpy() > limit)
+    return np.where(calls["error"].to_numpy(dtype=np.bool_) & rule.failing, 1, said).astype(np.int8)
 
 
 def _sides(calls: pd.DataFrame, rule: _Rule) -> tuple[pd.Series, pd.Series]:

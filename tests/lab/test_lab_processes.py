@@ -4,6 +4,7 @@ What a fault does is read from the raw spans in the capture, without the diagnos
 """
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -24,6 +25,7 @@ from opslib.core.settings import Settings, load_environment
 from opslib.lab import ports
 from opslib.lab.commands import supervisor_address
 from opslib.lab.control import call
+from opslib.lab.scenarios import scenario
 from opslib.lab.state import Folder
 from opslib.telemetry.capture.manifest import read_meta
 
@@ -182,6 +184,24 @@ def test_exceptions_begin_in_payment_and_add_no_time(running_lab: Path) -> None:
     assert not logs[logs.service_name != "payment"].attributes.str.contains("SettlementError").any()
     before = whole[whole.start_time_unix_nano < injected["since_ns"]]
     assert calls.ms.median() - total_ms(before, "payment", "SERVER").median() < 20
+
+
+def test_a_second_release_takes_a_share_of_the_calls_and_leaves_no_process(running_lab: Path) -> None:
+    def versions() -> set[str]:
+        frame = spans(running_lab, 0)
+        return set(frame[frame.service_name == "payment"].service_version)
+
+    def told() -> list[str]:
+        return [json.loads(text)["to"] for text in table(running_lab, "events").attributes]
+
+    call(supervisor_address(Folder(running_lab)), "apply", timeout_s=20, **scenario("bad-release").fault())
+    assert processes(running_lab)["payment-0"].state == "ready"
+    until(lambda: versions() == {"1.4.0", "1.5.0"})
+    until(lambda: told() == ["1.5.0"])
+    call(supervisor_address(Folder(running_lab)), "apply", timeout_s=20, **scenario("healthy").fault())
+
+    assert "payment-0" not in processes(running_lab)
+    until(lambda: told() == ["1.5.0", "1.4.0"])
 
 
 def test_no_name_of_a_scenario_reaches_the_capture_or_a_process(running_lab: Path) -> None:
