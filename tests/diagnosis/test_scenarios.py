@@ -257,3 +257,31 @@ def test_without_traces_equal_suspects_are_not_ranked():
 
     assert found.verdict == "undetermined"
     assert found.missing == ("traces of calls through left and right",)
+
+
+@seeds
+def test_a_process_that_is_held_up_explains_the_waits_at_its_ends(seed):
+    found = verdict(Fault(starved=12), seed)
+
+    assert sure(found) == {"payment"}
+
+
+@seeds
+def test_a_version_that_was_always_slower_is_not_what_changed(seed):
+    always = Fault(release=0.4, release_ms=40)
+    found = verdict(dataclasses.replace(always, edge_ms=80), seed, healthy=always)
+
+    assert (found.verdict, found.candidates[0].edge) == ("edge", ("payment", "risk"))
+    assert not [c for c in found.candidates if c.kind == "release"]
+
+
+@seeds
+def test_of_attributes_that_say_the_same_the_one_to_act_on_leads(seed):
+    data = shop(seed, *MANY, Fault(risk_ms=60, tenant="acme"))
+    data["attributes"] = data["attributes"].str.replace(
+        '"app.tenant": "acme"', '"aa.group": "g7", "app.tenant": "acme"'
+    )
+
+    found = diagnose(evidence(data), "payment").verdict
+
+    assert [(s.attribute, s.value) for s in found.scope] == [("tenant", "acme"), ("aa.group", "g7")]
