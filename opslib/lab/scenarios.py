@@ -170,7 +170,7 @@ _MIXED = (
         "slow-only-for-one-tenant",
         "the scorer of risk does heavy work for one tenant of four",
         Truth("service", "risk", scope=("tenant", "initech")),
-        knobs={"risk": {"score_cpu_ms.initech": 90.0}},
+        knobs={"risk": {"score_cpu_ms.initech": 80.0}},
     ),
     Scenario(
         "bad-release",
