@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import accuracy
 import generate
 import jaeger_files
 import psutil
@@ -157,13 +158,16 @@ def table(rows: list[Row]) -> str:
 
 
 def main() -> int:
-    names = ("starts", "imports", "scaling", "shapes")
+    names = ("starts", "imports", "scaling", "shapes", "accuracy")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", choices=names, help="run these rows only; may be repeated")
     parser.add_argument(
         "--full", action="store_true", help="also 20,000 Jaeger traces and 10^7 spans: minutes, 2 GB"
     )
     parser.add_argument("--times", type=int, default=3, help="runs of each short row")
+    parser.add_argument(
+        "--captures", help=f"folder of captures with their truth, for accuracy (else ${accuracy.VARIABLE})"
+    )
     options = parser.parse_args()
     memory = psutil.virtual_memory().total / 1e9
     print(
@@ -173,10 +177,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="opslib-bench-") as folder:
         bench = Bench(Path(folder), full=options.full, times=options.times)
         rows: list[Row] = []
-        for name in options.only or names:
+        chosen = options.only or names
+        for name in (name for name in chosen if name != "accuracy"):
             print(f"running {name} …", file=sys.stderr)
             rows += getattr(bench, name)()
-    print(table(rows))
+    if rows:
+        print(table(rows) + "\n")
+    if "accuracy" in chosen:
+        captures, why = accuracy.captures_folder(options.captures)
+        print(accuracy.report(captures) if captures else f"accuracy skipped: {why}")
     return 0
 
 

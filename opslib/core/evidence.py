@@ -6,7 +6,7 @@ A block never splits a trace, so blocks can be mapped one by one and merged in a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -99,6 +99,8 @@ class Evidence:
     notes: tuple[SourceNote, ...] = ()
     known_services: frozenset[str] = frozenset()  # names in the environment's service map
     warnings: tuple[str, ...] = ()
+    # blocks with attributes of some traces, asked for only where slow calls are compared with normal ones
+    attributed: Callable[[Sequence[str]], Iterable[SpanBlock]] | None = None
 
     @property
     def truncated(self) -> bool:

@@ -20,6 +20,8 @@ class Clue:
     edge: tuple[str, str] | None = None
     operation: str | None = None
     pod: str | None = None
+    version: str = ""  # of the release that is blamed
+    place: str = ""  # where its versions differ, if that is a wait between two services
     silent: bool = False
     significant: bool = False  # beyond chance and large enough to act on by itself
 

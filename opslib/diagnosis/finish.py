@@ -20,7 +20,8 @@ from opslib.diagnosis.knowledge import learn
 from opslib.diagnosis.onset import find_onset
 from opslib.diagnosis.partial import Partial, empty_partial, in_order, map_block, merge, only_group
 from opslib.diagnosis.rank import rank
-from opslib.diagnosis.verdict import answer, completeness, gaps
+from opslib.diagnosis.scope import scope_of
+from opslib.diagnosis.verdict import answer, completeness, gaps, lead_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -93,6 +94,7 @@ def _finish(
     candidates = rank(clues, doubtful=bool(blocking))
     said = answer(service, calls, candidates, clues, blocking)
     frame = calls_frame(partial)
+    told = said.verdict != "no_anomaly" and not blocking and candidates and len(partial.calls)
     verdict = Verdict(
         service=service,
         verdict=said.verdict,
@@ -101,6 +103,9 @@ def _finish(
         candidates=candidates,
         missing=said.missing,
         onset=_onset(evidence, frame) if said.verdict != "no_anomaly" else None,
+        scope=scope_of(evidence, partial.calls, calls, service, lead_of(candidates[0], clues))
+        if told
+        else (),
         budget=budget,
         tail_budget=tail,
         completeness=completeness(evidence, partial),

@@ -51,12 +51,12 @@ class MetricShift:
         return self.z * self.series.direction > 0 or self.series.direction == 0
 
 
-def metric_shifts(series: Iterable[Series], windows: Windows) -> list[MetricShift]:
-    """Compare every series that has samples in both windows."""
+def metric_shifts(series: Iterable[Series], windows: Windows, *, least: int = 2) -> list[MetricShift]:
+    """Compare every series that has at least `least` samples in the baseline and one in the incident."""
     found = []
     for one in series:
         before, after = (_within(one, windows, name) for name in ("baseline", "incident"))
-        if len(before) >= 2 and len(after):
+        if len(before) >= least and len(after):
             found.append(_shift(one, before, after))
     return found
 

@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from opslib.core.evidence import ORPHAN, SpanBlock
+from opslib.core.evidence import SpanBlock
 from opslib.core.windows import Windows
 from opslib.diagnosis.calls import Calls, find_calls
+from opslib.diagnosis.counts import COUNTS, counts
 from opslib.diagnosis.critical_path import Bools, Ints, tree, walk
 from opslib.diagnosis.groups import group, merge_tables
 from opslib.diagnosis.roles import Roles, roles, trace_windows, where
@@ -24,7 +25,6 @@ from opslib.diagnosis.segments import Segment, Units, units
 from opslib.diagnosis.tables import KEYS, VALUES, tables
 
 INCIDENT, BASELINE = 0, 1
-COUNTS = ("traces", "spans", "clipped", "orphans", "duplicates", "skewed", "consumers", "unseen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Partial:
 
     calls: a row per call: trace_id, start_ns, duration_ns, error, operation, caller, group, window, answered.
     part_call, part_segment, part_ns: each call's time by segment (indices into `calls` and `segments`), sparse.
-    tables: see `opslib.diagnosis.tables`. counts: see `_counts`.
+    tables: see `opslib.diagnosis.tables`. counts: see `opslib.diagnosis.counts`.
     """
 
     calls: pd.DataFrame
@@ -73,7 +73,7 @@ def map_block(block: SpanBlock, service: str | None, windows: Windows) -> Partia
         part_ns,
         mapped.unit.segments,
         tables(mapped),
-        _counts(mapped, mapped.trace_window, of_call),
+        counts(mapped, mapped.trace_window, of_call),
     )
 
 
@@ -145,21 +145,6 @@ def _parts(mapped: Mapped, of_call: Ints) -> tuple[Ints, Ints, Ints]:
     if found is None:
         return rows, rows, rows
     return call[found.sample], segment[found.sample], found.sum(mapped.unit_own[rows])
-
-
-def _counts(mapped: Mapped, trace_window: Ints, of_call: Ints) -> dict[str, int]:
-    block, role = mapped.block, mapped.role
-    inside = trace_window[block.trace] >= 0
-    return {
-        "traces": int((trace_window >= 0).sum()),
-        "spans": int(inside.sum()),
-        "clipped": int((role.clipped & inside).sum()),
-        "orphans": int(((block.parent == ORPHAN) & inside).sum()),
-        "duplicates": block.duplicates,
-        "skewed": int((role.skewed & inside).sum()),
-        "consumers": int((role.consumer & inside).sum()),
-        "unseen": int((mapped.calls.unseen & (of_call >= 0)).sum()),
-    }
 
 
 def merge(partials: Iterable[Partial]) -> Partial:

@@ -196,47 +196,44 @@ def _count_clues(children: pd.DataFrame, critical: float, source: str) -> list[C
     clues = []
     keys = ["service", "operation", "child_service", "child_operation", "target"]
     for key, rows in by_key(children, keys):
-        service, operation, child_service, _, target = key
-        clue = _count_clue(_side(rows, BASELINE), _side(rows, INCIDENT), critical)
-        if clue is None:
-            continue
-        z, before, after, failing = clue
-        blamed = (target or child_service) if failing else service
-        change = abs(after - before) / max(after, before)
-        strength = min(1.0, abs(z) / critical) * saturate(change, weights.HALF_STRUCTURE)
-        edge = (service, target) if target else None
-        significant = abs(z) >= critical and change >= weights.STRUCTURE_CHANGE
-        finding = _count_finding(key, before, after, failing, source)
-        clues.append(
-            Clue("structure", blamed, "service", strength, finding, edge, operation, significant=significant)
-        )
+        sides = [_counts(rows[rows["window"] == window]) for window in (BASELINE, INCIDENT)]
+        found = _count_shift(sides[0], sides[1], critical)
+        if found is not None:
+            clues.append(_count_clue(key, found, critical, source))
     return clues
 
 
-def _side(rows: pd.DataFrame, window: int) -> tuple[int, int, int, int]:
-    """Return parents that call, their calls, the sum of squared calls, and failed calls of one window."""
-    found = rows[rows["window"] == window]
-    parents, n, squares, errors = (int(found[c].sum()) for c in ("parents", "n", "squares", "errors"))
+def _counts(rows: pd.DataFrame) -> tuple[int, int, int, int]:
+    """Return parents, children, the sum of squares of children per parent, and failed children."""
+    parents, n, squares, errors = (int(rows[c].sum()) for c in ("parents", "n", "squares", "errors"))
     return parents, n, squares, errors
 
 
-def _count_finding(
-    key: tuple[str, ...],
-    before: float,
-    after: float,
-    failing: bool,  # noqa: FBT001 - a column of the comparison
-    source: str,
-) -> Finding:
-    service, operation, _, child_operation, target = key
+def _count_clue(
+    key: tuple[str, ...], found: tuple[float, float, float, bool], critical: float, source: str
+) -> Clue:
+    service, operation, child_service, child_operation, target = key
+    z, before, after, failing = found
+    change = abs(after - before) / max(after, before)
     statement = (
         f"{printable(service, 80)}: {printable(operation, 80)} calls {printable(target or child_operation, 80)} "
-        f"{figures(after)} times, {figures(before)} before{', after failed attempts' if failing else ''}"
+        f"{figures(after)} times, {figures(before)} before" + (", after failed attempts" if failing else "")
     )
-    query = "calls per parent span that calls"
-    return Finding("trace", statement, round(after, 6), round(before, 6), "calls", source, query)
+    counted = "calls per parent span that calls"
+    finding = Finding("trace", statement, round(after, 6), round(before, 6), "calls", source, counted)
+    return Clue(
+        "structure",
+        (target or child_service) if failing else service,
+        "service",
+        min(1.0, abs(z) / critical) * saturate(change, weights.HALF_STRUCTURE),
+        finding,
+        (service, target) if target else None,
+        operation,
+        significant=abs(z) >= critical and change >= weights.STRUCTURE_CHANGE,
+    )
 
 
-def _count_clue(
+def _count_shift(
     before: tuple[int, int, int, int], after: tuple[int, int, int, int], critical: float
 ) -> tuple[float, float, float, bool] | None:
     if min(before[0], after[0]) < 5:

@@ -38,7 +38,7 @@ class _Children:
 
     rows: Ints
     kind: Ints  # of each row
-    target: Ints  # code of each row, see _target
+    target: Ints  # code of each row, see target_of
     per_parent: Groups
 
 
@@ -53,12 +53,12 @@ def _children_of(mapped: Mapped) -> _Children:
     starts = np.zeros(len(block), np.bool_)
     starts[mapped.calls.root] = True
     rows = np.flatnonzero((mapped.window >= 0) & (role.parent >= 0) & ~starts)
-    target = _target(mapped, rows)
+    target = target_of(mapped, rows)
     kind = group([block.service.codes[rows], block.name.codes[rows], target]).of_row
     return _Children(rows, kind, target, group([role.parent[rows], kind]))
 
 
-def _target(mapped: Mapped, rows: Ints) -> Ints:
+def target_of(mapped: Mapped, rows: Ints) -> Ints:
     """Return whom a child waits for: a service's code, or beyond these a peer's; -1 if it waits for nobody."""
     block, role = mapped.block, mapped.role
     callee = role.callee[rows]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from opslib.diagnosis.cohort_tables import COHORT_KEYS, COHORT_VALUES, cohort_table
 from opslib.diagnosis.critical_path import Bools, Ints
 from opslib.diagnosis.groups import group
 from opslib.diagnosis.quantiles import bucket_of
@@ -34,6 +35,8 @@ KEYS = {
     "aliases": ["caller", "peer", "callee"],
     # spans, entries and errors by service, version and pod
     "census": ["window", "service", "version", "pod"],
+    # units by version and pod, see there
+    "cohorts": COHORT_KEYS,
 }
 VALUES = {
     "elements": ("n", "ns"),
@@ -42,6 +45,7 @@ VALUES = {
     "origins": ("n", "calls", "failed_calls"),
     "aliases": ("n",),
     "census": ("spans", "entries", "errors"),
+    "cohorts": COHORT_VALUES,
 }
 
 
@@ -54,6 +58,7 @@ def tables(mapped: Mapped) -> dict[str, pd.DataFrame]:
         "origins": _origins(mapped),
         "aliases": _aliases(mapped),
         "census": _census(mapped),
+        "cohorts": cohort_table(mapped),
     }
 
 

@@ -44,12 +44,14 @@ def budget_shares(budget: Budget) -> dict[str, float]:
 
 def time_clues(found: Sequence[Shift], by: Yardstick) -> list[Clue]:
     """Charge each place whose time grew."""
-    callers = _callers_to_blame(found, by.critical)
+    callers, stopped = _callers_to_blame(found, by.critical), _stopped(found, by)
     clues = []
     for shift in found:
         strength = _strength(shift, by)
         if strength > 0 and shift.place.kind != "unexplained":
-            clues.append(_clue(shift, strength, by, callers))
+            clue = _clue(shift, strength, by, callers)
+            held_up = shift.place.kind != "service" and shift.caller in stopped
+            clues.append(clue.weaker(weights.STOPPED) if held_up else clue)
     return clues
 
 
@@ -86,6 +88,28 @@ def _callers_to_blame(found: Sequence[Shift], critical: float) -> set[str]:
         if len(added) >= 2 and rose and min(added) > 0 and max(added) <= weights.ALIKE * min(added):
             blamed.add(caller)
     return blamed
+
+
+def _stopped(found: Sequence[Shift], by: Yardstick) -> set[str]:
+    """Return services that were held up as a whole: own work and every wait into and out of them grew.
+
+    A process that gets no processor is late at both ends of every wait that it takes part in. One cause explains them
+    all, so the waits out of it are weak evidence against its callees.
+    """
+    stopped = set()
+    for own in found:
+        service = own.place.service
+        if own.place.kind != "service" or not is_significant(own, by):
+            continue
+        waits: dict[tuple[str, str], list[Shift]] = defaultdict(list)
+        for s in found:
+            if s.place.kind in ("edge", "dependency") and service in (s.caller, s.place.callee):
+                waits[s.caller, s.place.callee].append(s)
+        rose = all(max(s.z for s in group) >= by.critical / 2 for group in waits.values())
+        added = [_mean_added(group) for group in waits.values()]
+        if len(added) >= 2 and rose and own.added_ns >= weights.STOPPED_SHARE * max(added):
+            stopped.add(service)
+    return stopped
 
 
 def _mean_added(shifts: Sequence[Shift]) -> float:

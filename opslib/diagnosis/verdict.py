@@ -31,6 +31,12 @@ def completeness(evidence: Evidence, partial: Partial) -> Completeness:
         warnings.append(f"edge unseen: {counts['unseen']:,} calls start at the service's own span")
     if counts["consumers"]:
         warnings.append(f"{counts['consumers']:,} consumer spans are counted apart: nobody waits for them")
+    if counts["retries"]:
+        warnings.append(
+            f"{counts['retries']:,} retries: with the failed attempt before them they are one row"
+        )
+    if counts["kindless"]:
+        warnings.append(f"{counts['kindless']:,} spans tell no kind: callers and callees are inferred")
     if "unknown" in evidence.selection.values() or not evidence.selection:
         warnings.append("how the traces were selected is not stated")
     return Completeness(
@@ -82,13 +88,46 @@ def answer(
     if not any(clue.significant for clue in clues):
         return _nothing_stands_out(name, state, calls)
     first = candidates[0]
-    lead = next(clue for clue in clues if clue.finding == first.evidence[0])
+    lead = lead_of(first, clues)
+    tie = _tie(candidates, clues)
+    if tie is not None:
+        statement, needed = tie
+        return Answer("undetermined", f"{name}: {state}; {statement}", (needed,))
     if lead.silent:
         needed = f"server spans of {first.service}"
         return Answer(
             "undetermined", f"{name} {state}; {lead.finding.statement}; missing: {needed}", (needed,)
         )
     return Answer(first.kind, f"{name} {state}; {first.evidence[0].statement}", ())
+
+
+def lead_of(candidate: Candidate, clues: Sequence[Clue]) -> Clue:
+    """Return the clue that a candidate's first finding comes from."""
+    return next(c for c in clues if c.finding == candidate.evidence[0] and c.service == candidate.service)
+
+
+def _tie(candidates: Sequence[Candidate], clues: Sequence[Clue]) -> tuple[str, str] | None:
+    """Return in words why the first two suspects cannot be told apart, and what would; None if they can.
+
+    Two faults that traces place apart are both causes. But two versions that always meet are one cohort, and equal
+    scores without traces rank nobody.
+    """
+    if len(candidates) < 2:
+        return None
+    leads = [lead_of(candidate, clues) for candidate in candidates[:2]]
+    a, b = (printable(candidate.service, 80) for candidate in candidates[:2])
+    if all(lead.version for lead in leads):
+        seen = [(lead.finding.value, lead.finding.baseline, lead.place) for lead in leads]
+        if seen[0] == seen[1] and leads[0].place:
+            words = [f"{s} {printable(lead.version, 80)}" for s, lead in zip((a, b), leads, strict=True)]
+            return (
+                f"{words[0]} and {words[1]} always meet and cannot be told apart",
+                f"calls of {words[0]} that meet another version of {b}, or the reverse",
+            )
+    close = candidates[0].score - candidates[1].score < weights.TIED
+    if close and all(lead.finding.signal != "trace" for lead in leads):
+        return f"{a} and {b} cannot be told apart", f"traces of calls through {a} and {b}"
+    return None
 
 
 def _nothing_stands_out(name: str, state: str, calls: CallShift) -> Answer:

@@ -13,6 +13,8 @@ from __future__ import annotations
 FALSE_ALARM = 0.01
 MIN_CALLS = 20  # calls of the service in each window below which nothing is said (the contract's)
 
+COHORT_CALLS = 10  # units of a version or pod, and of its others, below which they are not compared
+
 # --- large enough ------------------------------------------------------------------------------------------------
 SLOWER_RATIO = 2.0  # calls as a whole, where no part stands out: twice as slow
 ONSET_RATIO = 1.4  # calls before and after an onset, in the mean, at the median or at the ninth decile
@@ -38,16 +40,34 @@ MIXED_BELOW = 0.1  # and surely are where a caller above changed what it asks fo
 
 HALF_LOG_RATE = 0.1  # so is one more line in every ten calls
 
+LOUD = 0.2  # of what logs say, where traces blame another and show the one that logs as before
+STOPPED = 0.3  # of what a wait says whose caller was itself held up
+STOPPED_SHARE = 0.5  # as one is that added to its own work half of what it added to any of its waits
+
 LOG_RATIO = 2.0  # a pattern has risen when it comes twice as often
 METRIC_RATIO = 1.25  # a metric has shifted when its median moved by a quarter
 METRIC_Z = 4.0  # and by four spreads of its baseline
 METRIC_EITHER_WAY = 0.4  # of what a metric can say whose name does not tell which way is bad
+POOL_RATIO = 1.5  # a pool is fuller, or waited for longer, when its mean grew by half
+POOL_BEYOND = 0.3  # and three samples in ten lie beyond all of the baseline
 CHANGE_REACH = 1.0  # changes count from this many lengths of the incident before its start
 
 # tuned: the weight of metrics; the others say how directly a family of clues points at its cause
-WEIGHT = {"time": 1.0, "errors": 1.0, "structure": 0.8, "log": 0.5, "metric": 0.3, "event": 0.3}
+WEIGHT = {
+    "time": 1.0, "errors": 1.0, "release": 1.0, "structure": 0.8, "log": 0.5, "metric": 0.3, "event": 0.3, "pod": 0.3,
+}  # fmt: skip
+
+TIED = 0.01  # scores nearer than this rank nobody
 
 LEAST = 0.01  # what says less is not mentioned
+
+# --- for whom ----------------------------------------------------------------------------------------------------
+SCOPE_CALLS = 10  # slow and normal calls below which they are not compared
+SCOPE_TRACES = 500  # traces of each side that are looked at, a fixed sample
+SCOPE_NORMAL = 0.1  # normal calls are taken from the incident where at least one in ten is
+SCOPE_OFTEN = 5  # calls that bear a value below which it is none of the tests
+SCOPE_DIFFERENCE = 0.15  # of the shares among slow and normal calls
+SCOPE_RATIO = 1.5  # and of these, one over the other
 
 # --- words -------------------------------------------------------------------------------------------------------
 HIGH, MEDIUM = 0.5, 0.25  # score from which confidence is high or medium

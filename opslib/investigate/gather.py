@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from opslib.core.errors import ServiceNotFoundError, near_names
@@ -55,8 +55,23 @@ def gather(
         notes=(spans.note, *signals.notes),
         known_services=frozenset(environment.services),
         warnings=(*choice.warnings, *_not_asked(sources)),
+        attributed=_with_attributes(sources, choice, redactor),
     )
     return evidence, blocks
+
+
+def _with_attributes(
+    sources: Sources, choice: Choice, redactor: Redactor
+) -> Callable[[Sequence[str]], Iterable[SpanBlock]]:
+    """Return what reads some traces again with their attributes, which the first pass leaves out."""
+
+    def ask(traces: Sequence[str]) -> Iterable[SpanBlock]:
+        if sources.traces is None:
+            return ()
+        found = sources.traces.spans(choice.windows, attributes=True, traces=traces)
+        return RedactedBlocks(found.blocks, redactor)
+
+    return ask
 
 
 def _not_asked(sources: Sources) -> tuple[str, ...]:

@@ -41,10 +41,17 @@ class _Injection:
 
     def set(self, wanted: Scenario) -> int:
         """Bring a scenario about; return since when it is in effect."""
-        call(self.address, "apply", timeout_s=20, **wanted.fault())
-        since_ns = self.clock.now_ns()
+        since_ns = self._apply(wanted.fault())
         write_json(self.folder.truth, {"scenario": wanted.name, "since_ns": since_ns})
         return since_ns
+
+    def prepare(self, wanted: Scenario) -> int:
+        """Bring about what is so before the fault; return since when."""
+        return self._apply(wanted.before())
+
+    def _apply(self, fault: dict[str, Any]) -> int:
+        call(self.address, "apply", timeout_s=20, **fault)
+        return self.clock.now_ns()
 
     def await_calls(self, since_ns: int, what: str) -> int:
         """Wait for calls that began at `since_ns` or later. Raises LabError at the deadline."""
@@ -90,9 +97,13 @@ def inject(
     begin_s = clock.monotonic_s()
     run = _Injection(folder, supervisor_address(folder), progress, clock, begin_s + LIMIT_S, enough)
     with folder.locked("inject", "another injection is under way"):
-        clean_ns = _clean_since(run)
-        before = run.await_calls(clean_ns, "before the fault")
+        clean_ns, before = _clean_since(run), 0
+        if not wanted.standing and not wanted.begins_broken:
+            before = run.await_calls(clean_ns, "before the fault")
         try:
+            if wanted.standing:
+                clean_ns = run.prepare(wanted)
+                before = run.await_calls(clean_ns, "before the fault")
             since_ns = run.set(wanted)
             under = run.await_calls(since_ns, "under the fault")
         except BaseException:

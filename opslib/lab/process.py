@@ -23,6 +23,8 @@ ROLES = {
     "proxy": "opslib.lab.proxy",
     "load": "opslib.lab.load.generator",
     "locker": "opslib.lab.locker",
+    "indexer": "opslib.lab.indexer",
+    "throttle": "opslib.lab.throttle",
 }
 
 

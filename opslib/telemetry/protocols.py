@@ -54,7 +54,11 @@ class TraceSource(Protocol):
         """Return the names of the services with spans, sorted."""
         ...
 
-    def spans(self, windows: Windows, *, attributes: bool = False) -> Blocks: ...
+    def spans(
+        self, windows: Windows, *, attributes: bool = False, traces: Sequence[str] | None = None
+    ) -> Blocks:
+        """Return the spans of the windows' traces, or of some of these alone."""
+        ...
 
     def span_rows(self, windows: Windows) -> Iterator[pd.DataFrame]:
         """Yield the rows behind `spans` with the capture's columns, in frames of whole traces, for an export."""

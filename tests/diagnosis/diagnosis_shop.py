@@ -33,19 +33,35 @@ class Fault:
     retries: float = 0.0
     silent_risk: bool = False
     skew_ms: float = 0.0
+    tenant: str = ""  # risk_ms meets this tenant's calls alone
+    release: float = (
+        0.0  # share of payment's calls in its version 2.0, which takes release_ms and fails release_error
+    )
+    release_ms: float = 0.0
+    release_error: float = 0.0
+    risk_release: float = 0.0  # share of risk's calls in its version 2.0, which does as the other
+    bad_pod_ms: float = 0.0  # more work in one of risk's three pods
+    starved: float = 1.0  # all that payment does, at either end of its waits, takes so many times as long
+    retry_share: float = (
+        0.0  # of its attempts that risk fails; payment tries up to three times, with back-off
+    )
 
 
 @dataclass
 class Spans:
     rows: list = field(default_factory=list)
     n: int = 0
+    instances: dict = field(default_factory=dict)  # service -> (version, pod) of the call under way
 
     def add(self, trace, parent, service, name, kind, start, end, status="UNSET", **attributes):
         self.n += 1
         span = f"{self.n:016x}"
         self.rows.append(
-            (trace, span, parent, name, kind, int(start), int(end), status, service, _json(attributes))
-        )
+            (
+                trace, span, parent, name, kind, int(start), int(end), status, service, _json(attributes),
+                *self.instances.get(service, ("1.0", f"{service}-0")),
+            )
+        )  # fmt: skip
         return span
 
 
@@ -64,11 +80,26 @@ def one_call(spans, rng, trace, start_ns, fault, noise):
     def wire():
         return ms(0.35)
 
+    draw = np.random.default_rng(
+        int(trace[:8], 16)
+    )  # beside rng: what a trace draws here moves no other's times
+    tenant = str(draw.choice(["acme", "blue", "coral", "delta"], p=[0.25, 0.35, 0.25, 0.15]))
+    region = str(draw.choice(["north", "south"]))
+    new, new_risk, pod = (
+        draw.random() < fault.release,
+        draw.random() < fault.risk_release,
+        int(draw.integers(3)),
+    )
+    spans.instances = {
+        "payment": ("2.0", "payment-2-0") if new else ("1.0", "payment-1-0"),
+        "risk": ("2.0" if new_risk else "1.0", f"risk-{pod}"),
+    }
     burst = (start_ns // (2 * S)) % 2 == 0 if fault.ledger_share < 1 else True
-    risk = ms(3) + fault.risk_ms * MS * float(np.exp(rng.normal(0, 0.1)))
+    extra = fault.risk_ms if fault.tenant in ("", tenant) else 0.0
+    risk = ms(3) + extra * MS * float(np.exp(rng.normal(0, 0.1))) + (fault.bad_pod_ms * MS if pod == 1 else 0)
     ledger = ms(2) + (fault.ledger_ms * MS * rng.uniform(0.2, 1.8) if burst else 0)
     skip = rng.random() < fault.risk_skip
-    fails = rng.random() < fault.payment_error
+    fails = rng.random() < fault.payment_error or (new and draw.random() < fault.release_error)
     retried = rng.random() < fault.retries
     t = start_ns
     plan = []  # (what, start, end) below payment's server span
@@ -76,25 +107,33 @@ def one_call(spans, rng, trace, start_ns, fault, noise):
     order_client = t + ms(0.8)
     order_server = order_client + wire()
     pay_client = order_server + ms(0.6)
-    pay_server = pay_client + wire() + fault.order_edge_ms * MS
-    t = pay_server + ms(1) + fault.payment_ms * MS
+    held = fault.starved  # a process that does not run is late at either end of its waits
+    pay_server = pay_client + wire() * held + fault.order_edge_ms * MS
+    t = pay_server + ms(1) * held + fault.payment_ms * MS + (fault.release_ms * MS if new else 0)
     if retried:
         plan.append(("risk_failed", t, t + ms(2)))
         t += ms(2) + 20 * MS
+    for attempt in range(2):
+        if draw.random() >= fault.retry_share:
+            break
+        plan.append(("risk_failed", t, t + ms(2)))
+        t += ms(2) + 20 * 2**attempt * MS
     if not skip:
-        leg = wire() + fault.edge_ms * MS / 2
+        leg = wire() * held + fault.edge_ms * MS / 2
         plan.append(("risk", t, t + 2 * leg + risk, leg))
-        t += 2 * leg + risk + ms(0.3)
+        t += 2 * leg + risk + ms(0.3) * held
     if not fails:
+        ledger *= 1 + (held - 1) / 8
         plan.append(("ledger", t, t + ledger))
-        t += ledger + ms(0.3)
+        t += ledger + ms(0.3) * held
     pay_end = t
     pay_client_end = pay_end + wire()
     order_end = pay_client_end + ms(0.4)
     order_client_end = order_end + wire()
     front_end = order_client_end + ms(0.5)
     bad = "ERROR" if fails else "UNSET"
-    a = spans.add(trace, None, "storefront", "POST /checkout", "SERVER", front_start, front_end, bad)
+    a = spans.add(trace, None, "storefront", "POST /checkout", "SERVER", front_start, front_end, bad,
+                  app_tenant=tenant, cloud_region=region)  # fmt: skip
     b = spans.add(
         trace, a, "storefront", "POST", "CLIENT", order_client, order_client_end, bad, peer_service="order"
     )
@@ -158,8 +197,41 @@ def shop(seed=1, baseline=100, incident=100, fault=None, *, wobble=0.1, healthy_
             trace = "".join(f"{x:08x}" for x in rng.integers(0, 2**32, 4, dtype=np.uint64))
             one_call(spans, rng, trace, window.start_ns + int(at * S), active, pace[int(at)])
     columns = ["trace_id", "span_id", "parent_span_id", "name", "kind", "start_time_unix_nano",
-               "end_time_unix_nano", "status_code", "service_name", "attributes"]  # fmt: skip
+               "end_time_unix_nano", "status_code", "service_name", "attributes", "service_version", "k8s_pod_name"]  # fmt: skip
     return pd.DataFrame(spans.rows, columns=columns)
+
+
+def pool_metrics(waits_ms, *, every_s=5):
+    """Return what payment's pool says: seconds waited by 20 borrowers every few seconds, (baseline, incident)."""
+    rows, total, count = [], 0.0, 0
+    for at in range(0, 121, every_s):
+        total += 20 * waits_ms[at > 60] / 1000
+        count += 20
+        labels = '{"db.client.connection.pool.name": "books"}'
+        for name, value, unit in (("sum", total, "s"), ("count", float(count), "s")):
+            rows.append(
+                (T0 + at * S, f"db.client.connection.wait_time_{name}", value, unit, "payment", None, labels)
+            )
+    columns = ["time_unix_nano", "name", "value", "unit", "service_name", "k8s_pod_name", "labels"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def loud_logs(frame, service, body):
+    """Return a line at each of a service's server spans of the incident: errors that have nothing to do with it."""
+    at = frame[(frame["service_name"] == service) & (frame["kind"] == "SERVER")]
+    at = at[at["start_time_unix_nano"] >= INCIDENT.start_ns]
+    return pd.DataFrame(
+        {
+            "time_unix_nano": at["start_time_unix_nano"],
+            "severity_text": "ERROR",
+            "body": [f"{body} {i}" for i in range(len(at))],
+            "service_name": service,
+            "k8s_pod_name": None,
+            "trace_id": at["trace_id"],
+            "span_id": at["span_id"],
+            "attributes": None,
+        }
+    )
 
 
 def empty(signal):
@@ -201,4 +273,5 @@ def evidence(
         topology=empty("topology") if topology is None else topology,
         selection=selection or {"incident": "all", "baseline": "all"},
         known_services=frozenset(known),
+        attributed=lambda traces: blocks_from_frame(frame[frame["trace_id"].isin(traces)], attributes=True),
     )

@@ -10,7 +10,8 @@ from opslib.core.windows import Windows
 from opslib.diagnosis import diagnose
 
 COLUMNS = ["trace_id", "span_id", "parent_span_id", "name", "kind", "start_time_unix_nano",
-           "end_time_unix_nano", "status_code", "service_name", "attributes"]  # fmt: skip
+           "end_time_unix_nano", "status_code", "service_name", "attributes",
+           "service_version", "k8s_pod_name"]  # fmt: skip
 
 
 def trace(spans, number, window, *rows):

@@ -22,7 +22,8 @@ def frame(*rows):
             kind, T + int(start * MS), T + int(end * MS), status, **extra,
         )  # fmt: skip
     columns = ["trace_id", "span_id", "parent_span_id", "name", "kind", "start_time_unix_nano",
-               "end_time_unix_nano", "status_code", "service_name", "attributes"]  # fmt: skip
+               "end_time_unix_nano", "status_code", "service_name", "attributes",
+           "service_version", "k8s_pod_name"]  # fmt: skip
     return pd.DataFrame(spans.rows, columns=columns)
 
 

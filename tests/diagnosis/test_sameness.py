@@ -20,6 +20,8 @@ FAULTS = [
     Fault(edge_ms=80),
     Fault(ledger_ms=200, ledger_share=0.5),
     Fault(payment_error=0.3, skew_ms=500),
+    Fault(release=0.5, release_ms=40, bad_pod_ms=50),
+    Fault(risk_ms=60, tenant="blue", retry_share=0.3),
 ]
 DATA = [shop(20 + i, 40, 45, fault) for i, fault in enumerate(FAULTS)]
 
@@ -28,7 +30,12 @@ def verdict(data, service="payment", **more):
     return json.dumps(diagnose(evidence(data, **more), service).verdict.to_dict())
 
 
-@given(st.integers(0, 3), st.integers(1, 12), st.integers(0, 2**32 - 1), st.sampled_from(["payment", None]))
+@given(
+    st.integers(0, len(FAULTS) - 1),
+    st.integers(1, 12),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["payment", None]),
+)
 @settings(max_examples=15, deadline=None)
 def test_order_and_cut_do_not_show(which, parts, seed, service):
     shuffled = verdict(DATA[which], service, parts=parts, rng=np.random.default_rng(seed))

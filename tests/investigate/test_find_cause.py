@@ -61,6 +61,31 @@ def test_the_diagnosis_gets_all_evidence_and_no_service_when_none_is_named(captu
     )
 
 
+def test_slow_calls_are_read_again_with_their_attributes_and_compared(tmp_path, made):
+    rows = made.shop_rows(200, spacing_ns=made.S // 5)
+    for number, row in enumerate(rows):
+        call, late = number // 4, row["start_time_unix_nano"] >= made.T0 + 20 * made.S
+        if row["service_name"] == "payment" and row["kind"] == "SERVER":
+            row["attributes"] = json.dumps(
+                {"tenant.id": "acme" if call % 3 == 0 else "other", "password": "x"}
+            )
+        if call % 3 == 0 and late and number % 4 < 3:
+            row["end_time_unix_nano"] += 400_000_000
+    made.write_parquet(tmp_path / "spans.parquet", "spans", rows)
+    seconds = {"incident": (20, 40), "baseline": (0, 20)}
+    made.write_manifest(
+        tmp_path, windows={k: [made.T0 + a * made.S, made.T0 + b * made.S] for k, (a, b) in seconds.items()}
+    )
+
+    found = find_cause("payment", capture=tmp_path)
+
+    assert (found.verdict.verdict, found.verdict.candidates[0].service) == ("service", "payment")
+    first = found.verdict.scope[0]
+    assert (first.attribute, first.value) == ("tenant", "acme")
+    assert (first.share_slow > 0.8, first.share_normal < 0.2) == (True, True)
+    assert MASK not in json.dumps(found.verdict.to_dict())
+
+
 def test_live_the_onset_is_looked_for_in_the_calls(live, made, monkeypatch):
     settings = live(made.shop_rows(120))
     clock = ManualClock(now_ns=made.T0 + 121 * made.S)

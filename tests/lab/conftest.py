@@ -1,5 +1,6 @@
 """A running lab for the tests that need one, and telemetry that stays in memory for those that do not."""
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from opentelemetry.trace import SpanKind
 
 from opslib import lab
 from opslib.lab.shop.telemetry import Telemetry
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")

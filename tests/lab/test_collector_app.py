@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from opslib.lab.collector.otlp import MAX_BODY, pack
 from opslib.lab.collector.server import Collector, application
+from opslib.telemetry.capture import CaptureWriter, open_capture
 
 T = 1_795_569_004_000_000_000
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -93,3 +94,14 @@ def test_the_real_writer_makes_it_readable(tmp_path: Path) -> None:
         writer.roll()
 
         assert open_capture(tmp_path, live=True).services() == ("unknown_service",)
+
+
+def test_spans_wait_while_traces_are_sampled_by_their_tail(tmp_path: Path) -> None:
+    with CaptureWriter(tmp_path / "c") as writer:
+        collector = Collector(writer, 0)
+        collector.keep({"slower_ms": 60})
+        collector.accept("traces", request_of(T), "protobuf")
+        collector.roll()
+
+        assert collector.counts({})["spans"] == 1
+        assert not open_capture(tmp_path / "c").meta.files

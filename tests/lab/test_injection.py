@@ -95,6 +95,36 @@ def test_few_calls_are_enough_when_more_would_take_too_long(tmp_path: Path, fake
     assert result["seconds"] == pytest.approx(20, abs=1)
 
 
+def test_what_stands_before_a_fault_is_there_while_calls_from_before_it_are_waited_for(
+    tmp_path: Path, fake: FakeLab
+) -> None:
+    begin_ns = fake.clock.now_ns()
+    result = inject(tmp_path, "uninstrumented", fake)
+
+    assert [fault["knobs"]["risk"] for fault in fake.applied] == [
+        {"spans": 0.0},
+        {"spans": 0.0, "score_cpu_ms": 44.0},
+    ]
+    assert result["clean_since_ns"] == begin_ns
+    assert result["since_ns"] - begin_ns >= 5.9 * S
+
+
+def test_what_stands_before_a_fault_is_taken_back_when_no_call_comes(tmp_path: Path, fake: FakeLab) -> None:
+    fake.rate = 0
+    with pytest.raises(LabError, match="before the fault"):
+        inject(tmp_path, "uninstrumented", fake)
+
+    assert fake.applied[-1] == {"knobs": {}, "helpers": []}
+
+
+def test_a_cold_start_waits_for_no_calls_from_before(tmp_path: Path, fake: FakeLab) -> None:
+    result = inject(tmp_path, "cold-start", fake)
+
+    assert fake.applied[0]["forget"] is True
+    assert (result["calls_before"], result["calls_under"] >= 48) == (0, True)
+    assert result["seconds"] < 8
+
+
 def test_what_is_in_effect_is_cleared_first_and_recovery_is_waited_for(tmp_path: Path, fake: FakeLab) -> None:
     inject(tmp_path, "edge-delay", fake)
     began_ns = fake.clock.now_ns()

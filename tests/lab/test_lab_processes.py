@@ -4,6 +4,7 @@ What a fault does is read from the raw spans in the capture, without the diagnos
 """
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -13,18 +14,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import duckdb
 import pandas as pd
 import psutil
 import pytest
+from lab_spans import ledger_ms, spans, starts, table, to_risk_ms, total_ms
 
 from opslib import lab
-from opslib.core.columns import COLUMNS
 from opslib.core.errors import EnvironmentNotFoundError, LabError, RefusedError, UsageError
 from opslib.core.settings import Settings, load_environment
 from opslib.lab import ports
 from opslib.lab.commands import supervisor_address
 from opslib.lab.control import call
+from opslib.lab.scenarios import scenario
 from opslib.lab.state import Folder
 from opslib.telemetry.capture.manifest import read_meta
 
@@ -45,21 +46,6 @@ def processes(state: Path) -> dict[str, SimpleNamespace]:
     """The supervisor's word alone: no second is spent on measuring."""
     asked = call(supervisor_address(Folder(state)), "status")
     return {process["name"]: SimpleNamespace(**process) for process in asked["processes"]}
-
-
-def table(state: Path, signal_file: str) -> pd.DataFrame:
-    folder = Folder(state).capture
-    names = [str(folder / name) for name in read_meta(folder).files if name.startswith(signal_file)]
-    if not names:
-        return pd.DataFrame(columns=[column.name for column in COLUMNS[signal_file]])
-    with duckdb.connect() as connection:
-        return connection.execute("SELECT * FROM read_parquet($1, union_by_name = true)", [names]).df()
-
-
-def spans(state: Path, since_ns: int) -> pd.DataFrame:
-    frame = table(state, "spans")
-    frame = frame[frame.start_time_unix_nano >= since_ns]
-    return frame.assign(ms=(frame.end_time_unix_nano - frame.start_time_unix_nano) / 1e6)
 
 
 def test_a_running_lab_tells_what_it_is(running_lab: Path) -> None:
@@ -137,21 +123,15 @@ def test_up_twice_is_refused_and_leaves_the_lab_alone(running_lab: Path) -> None
 
 
 def where_risk_cpu_lies(frame: pd.DataFrame) -> pd.Series:
-    return mean(frame, "risk", "SERVER")
+    return total_ms(frame, "risk", "SERVER")
 
 
 def where_ledger_lock_lies(frame: pd.DataFrame) -> pd.Series:
-    ledger = frame[frame.attributes.str.contains('"db.namespace": "ledger"', na=False)]
-    return ledger.groupby("trace_id").ms.sum()
+    return ledger_ms(frame)
 
 
 def where_edge_delay_lies(frame: pd.DataFrame) -> pd.Series:
-    edge = frame[(frame.service_name == "payment") & (frame.name == "POST /score")]
-    return edge.groupby("trace_id").ms.sum() - mean(frame, "risk", "SERVER")
-
-
-def mean(frame: pd.DataFrame, service: str, kind: str) -> pd.Series:
-    return frame[(frame.service_name == service) & (frame.kind == kind)].groupby("trace_id").ms.sum()
+    return to_risk_ms(frame) - total_ms(frame, "risk", "SERVER")
 
 
 # Medians where every call is slower, so that what else the machine does shows less; a lock held in bursts needs means.
@@ -169,9 +149,8 @@ def test_the_time_a_fault_adds_lies_where_the_table_says(
     said: list[str] = []
     injected = lab.inject(running_lab, scenario, said.append, enough=30)
     frame = spans(running_lab, injected["clean_since_ns"])
-    roots = frame[frame.parent_span_id.isna()].set_index("trace_id").start_time_unix_nano
-    calls = frame[(frame.service_name == "order") & (frame.kind == "CLIENT")].groupby("trace_id").ms.sum()
-    rows = pd.DataFrame({"call": calls, "there": location(frame), "start": roots}).dropna()
+    calls = total_ms(frame, "order", "CLIENT")
+    rows = pd.DataFrame({"call": calls, "there": location(frame), "start": starts(frame)}).dropna()
     under = rows[rows.start >= injected["since_ns"]]
     before = rows[rows.start < injected["since_ns"]]
 
@@ -204,7 +183,25 @@ def test_exceptions_begin_in_payment_and_add_no_time(running_lab: Path) -> None:
     assert origin.attributes.str.contains("SettlementError").all()
     assert not logs[logs.service_name != "payment"].attributes.str.contains("SettlementError").any()
     before = whole[whole.start_time_unix_nano < injected["since_ns"]]
-    assert calls.ms.median() - mean(before, "payment", "SERVER").median() < 20
+    assert calls.ms.median() - total_ms(before, "payment", "SERVER").median() < 20
+
+
+def test_a_second_release_takes_a_share_of_the_calls_and_leaves_no_process(running_lab: Path) -> None:
+    def versions() -> set[str]:
+        frame = spans(running_lab, 0)
+        return set(frame[frame.service_name == "payment"].service_version)
+
+    def told() -> list[str]:
+        return [json.loads(text)["to"] for text in table(running_lab, "events").attributes]
+
+    call(supervisor_address(Folder(running_lab)), "apply", timeout_s=20, **scenario("bad-release").fault())
+    assert processes(running_lab)["payment-0"].state == "ready"
+    until(lambda: versions() == {"1.4.0", "1.5.0"})
+    until(lambda: told() == ["1.5.0"])
+    call(supervisor_address(Folder(running_lab)), "apply", timeout_s=20, **scenario("healthy").fault())
+
+    assert "payment-0" not in processes(running_lab)
+    until(lambda: told() == ["1.5.0", "1.4.0"])
 
 
 def test_no_name_of_a_scenario_reaches_the_capture_or_a_process(running_lab: Path) -> None:

@@ -59,6 +59,16 @@ def test_the_reader_and_the_frame_reader_give_one_block(capture_folder, rows, ma
     assert ("front", "payment", PEER_TYPES.index("service")) in named
 
 
+def test_some_traces_alone_are_read_with_their_attributes(capture_folder, rows, made):
+    wanted = sorted({row["trace_id"] for row in rows})[::7]
+    windows = windows_of(made, (20, 40), (0, 20))
+    of_these = [row for row in rows if row["trace_id"] in wanted]
+    (expected,) = blocks_from_frame(made.frame_of("spans", of_these), windows=windows, attributes=True)
+    (found,) = read(capture_folder, attributes=True, traces=[*wanted, "0" * 32])
+    assert same(found, expected)
+    assert read(capture_folder, traces=[]) == []
+
+
 odd = st.fixed_dictionaries({
     "parent_span_id": st.sampled_from([None, "", "0" * 16, "1" * 16, "2" * 16, "3" * 16, "f" * 16]),
     "name": st.sampled_from([None, "", "x", "é\U0001f600", "a\x1fb"]),

@@ -6,8 +6,11 @@ in the answer. Nothing that happened before `begin` is written, so no start-up s
 
 from __future__ import annotations
 
+import json
 import logging
+import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -36,12 +39,14 @@ from opslib.lab.collector.otlp import (
     unpack,
 )
 from opslib.lab.collector.rows import Row, Rows, log_rows, span_rows
+from opslib.lab.collector.sampling import TailSampler
 from opslib.lab.control import Address, ControlServer
 from opslib.lab.shop.server import probe
 from opslib.lab.shop.service import http_server, run_server
 from opslib.telemetry.capture.writer import CaptureWriter
 
 _ROLL_EVERY_S = 1.0
+_ALL = {"incident": "all", "baseline": "all"}
 _log = logging.getLogger(__name__)
 
 # signal -> where its rows go, how they are made, which column says when, the answer, its field for rejects
@@ -61,11 +66,46 @@ class Collector:
         self._begin_ns = begin_ns
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._sampler: TailSampler | None = None
 
     def begin(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """From now on keep what happens at or after `begin_ns`."""
         self._begin_ns = int(arguments["begin_ns"])
         return {"begin_ns": self._begin_ns}
+
+    def keep(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Keep from now on only traces slower than `slower_ms`, or failed; without it all traces."""
+        slower_ms = arguments.get("slower_ms")
+        self._sampler = TailSampler(float(slower_ms)) if slower_ms else None
+        self._writer.select({**_ALL, "incident": self._sampler.rule} if self._sampler else _ALL)
+        return {"slower_ms": slower_ms}
+
+    def forget(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Begin the capture anew, as a collector does that has just been set up: what was captured is gone."""
+        with self._lock:
+            path = self._writer.path
+            self._writer.close()
+            shutil.rmtree(path)
+            self._writer = CaptureWriter(path)
+        return self.begin(arguments)
+
+    def event(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Keep one event, as Kubernetes would have written it."""
+        texts = [str(arguments[name]) for name in ("type", "reason", "message", "kind", "name", "namespace")]
+        row = (int(arguments["time_unix_nano"]), *texts, json.dumps(arguments["attributes"]))
+        self._writer.append("events", [row])
+        return {"kept": 1}
+
+    def roll(self) -> None:
+        """Write what has come. Raises OpslibError, OSError."""
+        with self._lock:
+            if self._sampler is not None:
+                self._writer.append("spans", self._sampler.decided(time.monotonic()))
+            self._writer.roll()
+
+    def close(self) -> None:
+        """Write what is left and end."""
+        self._writer.close()
 
     def counts(self, _: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
@@ -76,7 +116,10 @@ class Collector:
         file, to_rows, time_column, response, field = _PLANS[signal]
         rows, rejected = to_rows(parse(signal, body, encoding))
         kept: list[Row] = [row for row in rows if row[time_column] >= self._begin_ns]
-        self._writer.append(file, kept)
+        if self._sampler is not None and file == "spans":
+            self._sampler.add(kept, time.monotonic())
+        else:
+            self._writer.append(file, kept)
         with self._lock:
             self._counts.update({file: len(kept), "rejected": rejected})
         answer = response()
@@ -134,25 +177,31 @@ def _partial_success(answer: Any) -> dict[str, Any]:
 
 def main(settings: dict[str, Any]) -> None:
     """Be the collector until SIGTERM; then write what is left."""
-    writer = CaptureWriter(Path(settings["capture"]))
-    collector = Collector(writer, settings["begin_ns"])
+    collector = Collector(CaptureWriter(Path(settings["capture"])), settings["begin_ns"])
     server = http_server(application(collector))
     ControlServer(
         Address(settings["control_port"], settings["token"]),
-        {"ready": lambda _: {"ready": server.started}, "begin": collector.begin, "counts": collector.counts},
+        {
+            "ready": lambda _: {"ready": server.started},
+            "begin": collector.begin,
+            "counts": collector.counts,
+            "keep": collector.keep,
+            "forget": collector.forget,
+            "event": collector.event,
+        },
     )
     done = threading.Event()
-    rolling = threading.Thread(target=_roll, args=(writer, done), name="roll", daemon=True)
+    rolling = threading.Thread(target=_roll, args=(collector, done), name="roll", daemon=True)
     rolling.start()
     run_server(server, settings["port"])
     done.set()
     rolling.join()
-    writer.close()
+    collector.close()
 
 
-def _roll(writer: CaptureWriter, done: threading.Event) -> None:
+def _roll(collector: Collector, done: threading.Event) -> None:
     while not done.wait(_ROLL_EVERY_S):
         try:
-            writer.roll()
+            collector.roll()
         except (OpslibError, OSError) as error:  # a full disk costs what was to be written, not the collector
             _log.error("cannot write the capture: %s", error)

@@ -32,6 +32,7 @@ ROUTES: Mapping[str, Route] = {
 # 50 requests a second in all; payment is the minority that it is in a shop.
 DEFAULT_RATES: Mapping[str, float] = {"browse": 28.0, "orders": 14.0, "payment": 8.0}
 MAX_RPS = 1000.0
+TENANTS = ("acme", "globex", "initech", "umbrella")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +76,5 @@ def _stream(route: str, rate: float, phase: float) -> Iterator[Arrival]:
 def basket(seed: int, number: int) -> dict[str, str | int]:
     """Return what the number-th customer buys."""
     draw = random.Random(f"{seed}/{number}")
-    return {"account": f"acct-{draw.randrange(500):04d}", "amount_cents": draw.randrange(500, 20_000)}
+    account, cents = f"acct-{draw.randrange(500):04d}", draw.randrange(500, 20_000)
+    return {"account": account, "amount_cents": cents, "tenant": draw.choice(TENANTS)}

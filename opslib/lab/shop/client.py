@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import httpx2
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from opslib.lab.shop.knobs import Knobs
 from opslib.lab.shop.telemetry import Telemetry
 
 
@@ -63,3 +65,20 @@ class Peer:
             span.set_attribute("error.type", str(answer.status_code))
             raise UpstreamError(f"{self._name} answered {answer.status_code}")
         return dict(answer.json())
+
+
+class Split:
+    """Two releases of one service: knob `canary_share` of the calls goes to the newer one, as a mesh routes them."""
+
+    def __init__(self, stable: Peer, canary: Peer, knobs: Knobs) -> None:
+        self._stable, self._canary, self._knobs = stable, canary, knobs
+
+    def close(self) -> None:
+        """Close the connections to both."""
+        self._stable.close()
+        self._canary.close()
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Call one of the two, as `Peer.call`."""
+        newer = random.random() < self._knobs.get("canary_share", 0.0)
+        return (self._canary if newer else self._stable).call(method, path, body)

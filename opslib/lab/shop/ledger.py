@@ -2,6 +2,8 @@
 
 In write-ahead mode readers never wait, and one writer at a time holds the write lock: an INSERT waits for it inside
 its client span, up to `_BUSY_TIMEOUT_S`. The wait for a connection lies before the client span.
+
+The table has a past: without its index every look-up reads all of it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import queue
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,16 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS payments (
   order_id TEXT PRIMARY KEY, account TEXT NOT NULL, amount_cents INTEGER NOT NULL, created_ns INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS payments_by_account ON payments (account, created_ns);
 """
+CREATE_INDEX = "CREATE INDEX IF NOT EXISTS payments_by_account ON payments (account, created_ns)"
+DROP_INDEX = "DROP INDEX IF EXISTS payments_by_account"
+_HISTORY = """
+WITH RECURSIVE past(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM past WHERE n < :rows)
+INSERT INTO payments
+SELECT printf('past-%08d', n), printf('acct-%04d', n % 500), 500 + n % 19500, :until_ns - n * 1000000000 FROM past
+WHERE NOT EXISTS (SELECT 1 FROM payments LIMIT 1)
+"""
+_WEEK_NS = 7 * 86_400 * 1_000_000_000  # the past ends before what a look-up of today adds up
 
 
 class PoolTimeoutError(Exception):
@@ -44,6 +54,7 @@ class Ledger:
         *,
         pool_size: int = POOL_SIZE,
         pool_timeout_s: float = _POOL_TIMEOUT_S,
+        history_rows: int = 0,
     ) -> None:
         self._tracer = telemetry.tracer
         self._pool_size, self._pool_timeout_s = pool_size, pool_timeout_s
@@ -52,6 +63,10 @@ class Ledger:
             self._free.put(_open(path))
         with self._connection() as connection:
             connection.executescript(_SCHEMA)
+            if history_rows:
+                past = {"rows": history_rows, "until_ns": time.time_ns() - _WEEK_NS}
+                connection.execute(_HISTORY, past)
+            connection.execute(CREATE_INDEX)
         self._wait = telemetry.duration_histogram(
             "db.client.connection.wait_time", "Time it took to get a connection from the pool"
         )
@@ -83,6 +98,13 @@ class Ledger:
             "INSERT OR IGNORE INTO payments VALUES (?, ?, ?, ?)",
             (order_id, account, amount_cents, time.time_ns()),
         )
+
+    def hold_all(self, seconds: float) -> None:
+        """Keep every connection of the pool for a time, as a job does that gives none back before it is done."""
+        with ExitStack() as held:
+            for _ in range(self._pool_size):
+                held.enter_context(self._connection())
+            time.sleep(seconds)
 
     def _execute(self, operation: str, statement: str, values: tuple[Any, ...]) -> list[Any]:
         begin = time.perf_counter()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -57,7 +57,9 @@ def _route(name: str, handler: Handler, telemetry: Telemetry) -> Route:
     return Route(path, endpoint, methods=[method])
 
 
-def _answer(handler: Handler, values: dict[str, Any], telemetry: Telemetry) -> Response:
+def _answer(handler: Handler, values: Any, telemetry: Telemetry) -> Response:
+    if isinstance(values, dict) and "tenant" in values:
+        get_current_span().set_attribute("tenant.id", str(values["tenant"]))
     try:
         return JSONResponse(handler(values))
     except UpstreamError as error:

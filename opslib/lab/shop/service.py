@@ -12,7 +12,7 @@ import uvicorn
 
 from opslib.lab.control import Address, ControlServer
 from opslib.lab.ports import listen
-from opslib.lab.shop.client import Peer
+from opslib.lab.shop.client import Peer, Split
 from opslib.lab.shop.knobs import Knobs
 from opslib.lab.shop.server import Handler, application
 from opslib.lab.shop.telemetry import Telemetry
@@ -24,15 +24,18 @@ class Parts:
 
     telemetry: Telemetry
     knobs: Knobs
-    peers: Mapping[str, Peer]
+    peers: Mapping[str, Peer | Split]
     ledger: Path
+    history_rows: int = 0
 
 
 def serve(settings: dict[str, Any], routes: Callable[[Parts], Mapping[str, Handler]]) -> None:
     """Be the service until SIGTERM; what telemetry is left is sent before the process ends."""
-    telemetry = Telemetry.start(settings["name"], settings["version"], settings["collector_url"])
-    peers = {name: Peer(name, url, telemetry) for name, url in settings["peers"].items()}
-    parts = Parts(telemetry, Knobs(), peers, Path(settings["ledger"]))
+    knobs = Knobs()
+    knobs.replace(settings.get("knobs", {}))
+    telemetry = Telemetry.start(settings["resource"], settings["collector_url"], knobs)
+    peers = _peers(settings, telemetry, knobs)
+    parts = Parts(telemetry, knobs, peers, Path(settings["ledger"]), settings["history_rows"])
     server = http_server(application(routes(parts), telemetry))
     ControlServer(
         Address(settings["control_port"], settings["token"]),
@@ -42,6 +45,15 @@ def serve(settings: dict[str, Any], routes: Callable[[Parts], Mapping[str, Handl
     for peer in peers.values():
         peer.close()
     telemetry.close()
+
+
+def _peers(settings: dict[str, Any], telemetry: Telemetry, knobs: Knobs) -> dict[str, Peer | Split]:
+    peers: dict[str, Peer | Split] = {}
+    for name, url in settings["peers"].items():
+        peer = Peer(name, url, telemetry)
+        canary = settings["canaries"].get(name)
+        peers[name] = Split(peer, Peer(name, canary, telemetry), knobs) if canary else peer
+    return peers
 
 
 def run_server(server: uvicorn.Server, port: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +14,11 @@ _PAGE_CPU_S = 0.0005
 
 
 def routes(parts: Parts) -> Mapping[str, Handler]:
-    """Return the storefront's handlers."""
+    """Return the storefront's handlers. Knob `banner_fail_share` of the pages lack their banner, which is logged."""
 
     def browse(_: dict[str, Any]) -> dict[str, Any]:
+        if random.random() < parts.knobs.get("banner_fail_share", 0.0):
+            parts.telemetry.error("banner could not be loaded: advertisement exchange refused the connection")
         return {"page": spend_cpu(_PAGE_CPU_S, b"page")}
 
     def orders(_: dict[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ supervisor starts its children without them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psutil
 from opentelemetry._logs import Logger, SeverityNumber
@@ -24,6 +25,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Tracer
 
+from opslib.lab.shop.knobs import Knobs
+from opslib.lab.shop.outlet import Outlet, clock_offset_ns
+
 # The advice of the semantic conventions for http.server.request.duration, in seconds.
 DURATION_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 EXPORT_EVERY_MS = 500
@@ -39,20 +43,17 @@ class Telemetry:
     meter: Meter
     logger: Logger
     _providers: tuple[TracerProvider, MeterProvider, LoggerProvider]
+    knobs: Knobs = field(default_factory=Knobs)
 
     @classmethod
-    def start(cls, service: str, version: str, collector_url: str) -> Telemetry:
-        """Start exporting to the collector; every provider batches on a thread of its own."""
-        resource = Resource(
-            {"service.name": service, "service.version": version, "service.namespace": _SCOPE}
-        )
+    def start(cls, about: Mapping[str, str], collector_url: str, knobs: Knobs) -> Telemetry:
+        """Start exporting to the collector; every provider batches on a thread of its own. `about`: the resource."""
+        resource = Resource({**about, "service.namespace": _SCOPE})
         tracers = TracerProvider(resource=resource)
-        tracers.add_span_processor(
-            BatchSpanProcessor(
-                OTLPSpanExporter(f"{collector_url}/v1/traces", timeout=5),
-                schedule_delay_millis=EXPORT_EVERY_MS,
-            )
+        sending = BatchSpanProcessor(
+            OTLPSpanExporter(f"{collector_url}/v1/traces", timeout=5), schedule_delay_millis=EXPORT_EVERY_MS
         )
+        tracers.add_span_processor(Outlet(sending, knobs))
         loggers = LoggerProvider(resource=resource)
         loggers.add_log_record_processor(
             BatchLogRecordProcessor(
@@ -65,20 +66,37 @@ class Telemetry:
         meters = MeterProvider([reader], resource=resource)
         meter = meters.get_meter(_SCOPE)
         _observe_process(meter)
-        return cls(tracers.get_tracer(_SCOPE), meter, loggers.get_logger(_SCOPE), (tracers, meters, loggers))
+        logger = loggers.get_logger(_SCOPE)
+        return cls(tracers.get_tracer(_SCOPE), meter, logger, (tracers, meters, loggers), knobs)
 
     def info(self, body: str, attributes: Mapping[str, str | int]) -> None:
         self.logger.emit(
-            severity_number=SeverityNumber.INFO, severity_text="INFO", body=body, attributes=attributes
+            timestamp=self._now_ns(),
+            severity_number=SeverityNumber.INFO,
+            severity_text="INFO",
+            body=body,
+            attributes=attributes,
         )
 
-    def error(self, body: str, exception: BaseException) -> None:
+    def warn(self, body: str) -> None:
         self.logger.emit(
+            timestamp=self._now_ns(),
+            severity_number=SeverityNumber.WARN,
+            severity_text="WARN",
+            body=body,
+        )
+
+    def error(self, body: str, exception: BaseException | None = None) -> None:
+        self.logger.emit(
+            timestamp=self._now_ns(),
             severity_number=SeverityNumber.ERROR,
             severity_text="ERROR",
             body=body,
             exception=exception,
         )
+
+    def _now_ns(self) -> int:
+        return time.time_ns() + clock_offset_ns(self.knobs)
 
     def duration_histogram(self, name: str, description: str) -> Histogram:
         """Return a histogram of seconds with the conventions' buckets."""

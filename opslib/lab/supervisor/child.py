@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -103,6 +104,11 @@ class Child:
         """Ask it to end."""
         if self._process is not None:
             self._process.terminate()
+
+    def resume(self) -> None:
+        """Let it run, should somebody have stopped it with a signal."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """End it, by force when it does not end in time, and reap it."""

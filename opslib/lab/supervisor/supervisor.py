@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
@@ -21,11 +21,13 @@ from opslib.lab.control import ControlServer, call
 from opslib.lab.state import Folder, ProcessId
 from opslib.lab.supervisor.addresses import SUPERVISOR, Addresses
 from opslib.lab.supervisor.child import Child
-from opslib.lab.supervisor.plan import PROCESSES, SERVING, Options, environment_toml, settings_of
+from opslib.lab.supervisor.helpers import helper_child
+from opslib.lab.supervisor.plan import CANARY, PROCESSES, SERVING, Options, environment_toml, settings_of
 from opslib.lab.waiting import wait_for
 
 _READY_S = 60.0
 _TICK_S = 0.1
+_HELPER_S = 15.0
 _log = logging.getLogger("supervisor")
 
 Command = Callable[[dict[str, Any]], dict[str, Any]]
@@ -44,6 +46,8 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._helpers: list[Child] = []
         self._knobs: dict[str, dict[str, float]] = {}
+        self._keep: dict[str, float] = {}  # which traces the collector keeps; empty: all
+        self._undo: list[dict[str, Any]] = []  # the events of taking back what is in effect
         self._stopping = False
         self._last_asked_s = clock.monotonic_s()
         self._record: dict[str, Any] = {
@@ -77,7 +81,7 @@ class Supervisor:
 
     def _start(self) -> None:
         self._write()
-        addresses = self._addresses = Addresses(SERVING, PROCESSES, self._options.ports)
+        addresses = self._addresses = Addresses((*SERVING, CANARY), (*PROCESSES, CANARY), self._options.ports)
         control = addresses.control(SUPERVISOR)
         self._folder.write_token(control.token)
         for name in PROCESSES:
@@ -108,12 +112,17 @@ class Supervisor:
             raise LabError("stopped while starting")
         return all(child.state == "ready" for child in self._children.values())
 
-    def _begin(self) -> None:
-        """Open the capture and start the load; nothing of the start-up is in either."""
+    def _open_capture(self, command: str) -> int:
+        """Open the capture, or open it anew; return since when it holds what happens."""
         begin_ns = self._clock.now_ns()
         collector = self._children["collector"]
         collector.settings["begin_ns"] = begin_ns
-        call(collector.address, "begin", begin_ns=begin_ns)
+        call(collector.address, command, begin_ns=begin_ns)
+        return begin_ns
+
+    def _begin(self) -> None:
+        """Open the capture and start the load; nothing of the start-up is in either."""
+        begin_ns = self._open_capture("begin")
         call(self._children["load"].address, "go_on")
         write_atomic(self._folder.environment, environment_toml())
         self._write(phase="ready", begin_ns=begin_ns)
@@ -135,6 +144,7 @@ class Supervisor:
             self._write()
         elif child.due(now_s):
             child.restarts += 1
+            self._aim(child)
             child.start(now_s)
             _log.warning("%s restarted (%d)", child.name, child.restarts)
             self._write()
@@ -145,6 +155,8 @@ class Supervisor:
         try:
             if child.name == "load":
                 call(child.address, "go_on")
+            elif child.name == "collector" and self._keep:
+                call(child.address, "keep", **self._keep)
             elif child.name in self._knobs:
                 call(child.address, "knobs", **self._knobs[child.name])
         except LabError as error:
@@ -195,21 +207,60 @@ class Supervisor:
         }
 
     def _apply(self, fault: dict[str, Any]) -> dict[str, Any]:
-        """Set exactly these knobs and have exactly these helpers: `{"knobs": {process: {}}, "helpers": [{}]}`."""
-        for helper in self._helpers:
-            helper.stop()
-        self._helpers = []
-        before, self._knobs = self._knobs, dict(fault["knobs"])
-        for name in {*before, *self._knobs}:
-            call(self._children[name].address, "knobs", **self._knobs.get(name, {}))
-        for number, helper in enumerate(fault["helpers"]):
-            settings = {**helper["settings"], "ledger": str(self._folder.ledger), "seed": self._options.seed}
-            log = self._folder.logs / f"helper-{number}.log"
-            child = Child(f"{helper['role']}-{number}", helper["role"], settings, log)
-            child.start(self._clock.monotonic_s())
-            self._helpers.append(child)
+        """Have exactly these knobs, helpers, events and way of collecting in effect: see `Scenario.fault`."""
+        self._set_knobs({})  # what goes to a helper goes back first
+        self._stop_helpers()
+        self._tell(self._undo)
+        self._undo = list(fault.get("undo", ()))
+        self._start_helpers(fault["helpers"])
+        self._tell(fault.get("events", ()))
+        self._set_knobs(fault["knobs"])
+        self._set_keep(dict(fault.get("keep", {})))
+        if fault.get("forget"):
+            self._record["begin_ns"] = self._open_capture("forget")
         self._write()
         return {"applied": True}
+
+    def _set_knobs(self, knobs: dict[str, dict[str, float]]) -> None:
+        before, self._knobs = self._knobs, dict(knobs)
+        for name in {*before, *self._knobs}:
+            call(self._children[name].address, "knobs", **self._knobs.get(name, {}))
+
+    def _set_keep(self, keep: dict[str, float]) -> None:
+        before, self._keep = self._keep, keep
+        if before != keep:
+            call(self._children["collector"].address, "keep", **keep)
+
+    def _stop_helpers(self) -> None:
+        for helper in self._helpers:
+            helper.stop()
+            if helper.settings.get("target"):  # it may have been killed while the other stood
+                self._children[helper.settings["target"]].resume()
+        self._helpers = []
+
+    def _start_helpers(self, wanted: Iterable[dict[str, Any]]) -> None:
+        """Start helpers and wait until they are ready. Raises LabError when one is not."""
+        assert self._addresses is not None  # commands come after the start
+        for number, helper in enumerate(wanted):
+            child = helper_child(number, helper, self._addresses, self._folder, self._options)
+            self._aim(child)
+            child.start(self._clock.monotonic_s())
+            self._helpers.append(child)
+        waiting = self._helpers
+        if not wait_for(
+            lambda: all(h.state == "ready" or h.ask_ready() for h in waiting), _HELPER_S, self._clock
+        ):
+            raise LabError("what breaks the shop did not start", hint=f"see {self._folder.logs}")
+
+    def _aim(self, child: Child) -> None:
+        """Tell a helper that acts on another process which one that is now."""
+        target = child.settings.get("target")
+        if target and (process := self._children[target].id) is not None:
+            child.settings["target_pid"] = process.pid
+
+    def _tell(self, events: Iterable[dict[str, Any]]) -> None:
+        for event in events:
+            call(self._children["collector"].address, "event", time_unix_nano=self._clock.now_ns(), **event)
 
     def _write(self, **changes: Any) -> None:
         self._record.update(changes)
@@ -218,7 +269,8 @@ class Supervisor:
 
     def _end(self) -> None:
         """Stop everything; the collector last, when nobody sends any more."""
-        callers = [*self._helpers, *(c for name, c in self._children.items() if name != "collector")]
+        self._stop_helpers()
+        callers = [*(c for name, c in self._children.items() if name != "collector")]
         for child in callers:
             child.terminate()
         for child in callers:

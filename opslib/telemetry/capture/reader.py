@@ -69,9 +69,12 @@ class Capture:
 
         return ask(self.path, self.limits, "spans", question)[0]
 
-    def spans(self, windows: Windows, *, attributes: bool = False) -> Blocks:
+    def spans(
+        self, windows: Windows, *, attributes: bool = False, traces: Sequence[str] | None = None
+    ) -> Blocks:
         """Return the spans as blocks; what fits one block is read now and kept, more is read again on each pass."""
-        source = _SpanPasses(self.path, self.limits, windows, attributes)
+        only = None if traces is None else tuple(traces)
+        source = _SpanPasses(self.path, self.limits, windows, attributes, only)
         (chosen, kept), parts = ask(self.path, self.limits, "spans", source.first)
         rows = chosen.rows if kept is None else sum(len(block) + block.duplicates for block in kept)
         note = self._note("spans", _SPANS_QUERY, rows, parts)
@@ -191,10 +194,12 @@ class _SpanPasses:
     limits: ReadLimits
     windows: Windows
     attributes: bool
+    traces: tuple[str, ...] | None = None
 
     def prepare(self, con: duckdb.DuckDBPyConnection, parts: Parts) -> Chosen:
+        rows = self.limits.block_rows
         return prepare(
-            con, parts, self.windows, block_rows=self.limits.block_rows, attributes=self.attributes
+            con, parts, self.windows, block_rows=rows, attributes=self.attributes, traces=self.traces
         )
 
     def read(self, con: duckdb.DuckDBPyConnection, chosen: Chosen) -> Iterator[SpanBlock]:

@@ -58,7 +58,9 @@ def during(column: str, window: Window) -> str:
     return f"({column} >= {window.start_ns} AND {column} < {window.end_ns})"
 
 
-def touch(con: duckdb.DuckDBPyConnection, parts: Parts, windows: Windows) -> None:
+def touch(
+    con: duckdb.DuckDBPyConnection, parts: Parts, windows: Windows, traces: tuple[str, ...] | None = None
+) -> None:
     """Make the table `touched` of trace ids and the view `near`, which holds all their spans and few others.
 
     A first look at ids and starts alone tells from when to when the touched traces have spans, however far from the
@@ -70,6 +72,8 @@ def touch(con: duckdb.DuckDBPyConnection, parts: Parts, windows: Windows) -> Non
         for window in both(windows)
     )
     con.execute(f"CREATE TEMP TABLE touched AS SELECT DISTINCT trace_id FROM ({starts})")
+    if traces is not None:
+        con.execute("DELETE FROM touched WHERE NOT list_contains(?::VARCHAR[], trace_id)", [list(traces)])
     first, last = con.execute(
         "SELECT coalesce(min(start_time_unix_nano), 0), coalesce(max(start_time_unix_nano), -1) "
         "FROM usable SEMI JOIN touched USING (trace_id)"
@@ -80,10 +84,16 @@ def touch(con: duckdb.DuckDBPyConnection, parts: Parts, windows: Windows) -> Non
 
 
 def prepare(
-    con: duckdb.DuckDBPyConnection, parts: Parts, windows: Windows, *, block_rows: int, attributes: bool
+    con: duckdb.DuckDBPyConnection,
+    parts: Parts,
+    windows: Windows,
+    *,
+    block_rows: int,
+    attributes: bool,
+    traces: tuple[str, ...] | None = None,
 ) -> Chosen:
     """Make the temporary tables of a pass: the chosen traces and the dictionaries. Raises duckdb.Error."""
-    touch(con, parts, windows)
+    touch(con, parts, windows, traces)
     rows, hex_ids = con.execute(
         f"SELECT count(*), bool_and(regexp_full_match(span_id, '{_HEX_ID}') AND "
         f"coalesce({_parent()}, span_id) SIMILAR TO '{_HEX_ID}') FROM near SEMI JOIN touched USING (trace_id)"

@@ -121,6 +121,12 @@ class CaptureWriter:
             self._merge()
             self._delete_superseded(self._clock.monotonic_s())
 
+    def select(self, selection: Mapping[str, str]) -> None:
+        """State from now on how the traces of each window are selected."""
+        with self._rolling:
+            self._selection = dict(selection)
+            self._publish()
+
     def close(
         self,
         windows: Windows | None = None,
