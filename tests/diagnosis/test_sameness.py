@@ -30,7 +30,12 @@ def verdict(data, service="payment", **more):
     return json.dumps(diagnose(evidence(data, **more), service).verdict.to_dict())
 
 
-@given(st.integers(0, len(FAULTS) - 1), st.integers(1, 12), st.integers(0, 2**32 - 1), st.sampled_from(["payment", None]))
+@given(
+    st.integers(0, len(FAULTS) - 1),
+    st.integers(1, 12),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["payment", None]),
+)
 @settings(max_examples=15, deadline=None)
 def test_order_and_cut_do_not_show(which, parts, seed, service):
     shuffled = verdict(DATA[which], service, parts=parts, rng=np.random.default_rng(seed))
