@@ -123,7 +123,7 @@ def one_call(spans, rng, trace, start_ns, fault, noise):
         plan.append(("risk", t, t + 2 * leg + risk, leg))
         t += 2 * leg + risk + ms(0.3) * held
     if not fails:
-        ledger *= 1 + (held - 1) / 8
+        ledger *= 1 + (held - 1) / 30
         plan.append(("ledger", t, t + ledger))
         t += ledger + ms(0.3) * held
     pay_end = t

@@ -8,6 +8,7 @@ from diagnosis_shop import BASELINE, INCIDENT, Fault, evidence, loud_logs, pool_
 
 from opslib.core.windows import Windows
 from opslib.diagnosis import diagnose
+from opslib.diagnosis.attributes import sample_of
 
 SEEDS = (1, 2, 3)
 seeds = pytest.mark.parametrize("seed", SEEDS)
@@ -285,3 +286,13 @@ def test_of_attributes_that_say_the_same_the_one_to_act_on_leads(seed):
     found = diagnose(evidence(data), "payment").verdict
 
     assert [(s.attribute, s.value) for s in found.scope] == [("tenant", "acme"), ("aa.group", "g7")]
+
+
+def test_a_sample_of_traces_is_fixed_whatever_their_order():
+    traces = pd.Series([f"{number:032x}" for number in range(400)])
+
+    found = sample_of(traces, 50)
+
+    assert len(found) == 50
+    assert found == sample_of(traces[::-1], 50)
+    assert sample_of(traces, 400) == set(traces)
