@@ -77,7 +77,17 @@ def status(state: Path | None, as_json: bool) -> None:  # noqa: FBT001
     _echo(current.to_dict(), current.text(), as_json=as_json)
 
 
-@command.command("inject")
+class _Inject(click.Command):
+    """Names the scenarios at the end of its help, where somebody asks for it."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        from opslib.lab import scenario_names  # noqa: PLC0415
+
+        with formatter.section("Scenarios"):
+            formatter.write_text(", ".join(scenario_names()))
+
+
+@command.command("inject", cls=_Inject)
 @_STATE
 @click.argument("scenario")
 @json_option

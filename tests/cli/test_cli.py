@@ -37,6 +37,11 @@ def test_every_command_has_help(opslib_in: Run, command: str, capsys: pytest.Cap
     assert "Usage: opslib " + command in capsys.readouterr().out
 
 
+def test_the_help_of_inject_names_the_scenarios(opslib_in: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert opslib_in("lab", "inject", "--help") == 0
+    assert "edge-delay" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "args",
     [
