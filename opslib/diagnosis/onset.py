@@ -51,8 +51,16 @@ def find_onset(
     """
     order = np.argsort(times_ns, kind="stable")
     times, durations, failed = times_ns[order], durations_ns[order], errors[order].astype(np.float64)
+    # Apart from each other: where calls become quicker by chance while they begin to fail, the one would hide the other.
+    changes = _change(durations, np.zeros_like(failed)), _change(np.ones_like(durations), failed)
+    found = [change for change in changes if change is not None]
+    return _onset(times, max(found, key=lambda split: split.z)) if found else None
+
+
+def _change(durations: NDArray[np.int64], failed: Floats) -> _Split | None:
+    """Return the last split before which calls were as well as they ever were, where they are worse at the end."""
     splits = _splits(durations, failed)
-    bounds = [0, *(split.at for split in splits), len(times)]
+    bounds = [0, *(split.at for split in splits), len(durations)]
     segments = [slice(a, b) for a, b in pairwise(bounds)]
     earlier, present = segments[:-1], segments[-1]
     if not earlier:
@@ -61,7 +69,7 @@ def find_onset(
     if not _is_worse(durations, failed, best, present):
         return None
     well = [number for number, s in enumerate(earlier) if not _is_worse(durations, failed, best, s)]
-    return _onset(times, splits[well[-1]])
+    return splits[well[-1]]
 
 
 def _level(durations: NDArray[np.int64], failed: Floats, part: slice) -> float:

@@ -79,3 +79,17 @@ def test_order_does_not_matter_and_nothing_is_nothing():
     assert find_onset(*(a[order] for a in arrays)) == find_onset(*arrays)
     assert find_onset(*(a[:0] for a in arrays)) is None
     assert find_onset(np.arange(100), np.full(100, 5), np.zeros(100, np.bool_)) is None
+
+
+def test_quicker_calls_do_not_hide_that_they_begin_to_fail() -> None:
+    rng = np.random.default_rng(7)
+    times = np.arange(96, dtype=np.int64) * 125_000_000
+    durations = (14e6 * np.exp(rng.normal(0, 0.3, 96)) * np.where(np.arange(96) < 54, 1.9, 1.0)).astype(
+        np.int64
+    )
+    errors = (np.arange(96) >= 46) & (np.arange(96) % 3 == 0)
+
+    onset = find_onset(times, durations, errors)
+
+    assert onset is not None
+    assert abs(onset.time_ns - int(times[46])) <= 6 * 125_000_000
