@@ -283,6 +283,7 @@ def test_a_load_without_payment_cannot_be_injected_and_a_kill_leaves_nothing(tmp
         lab.inject(state, "edge-delay")
     with pytest.raises(UsageError):
         lab.inject(state, "edge-dealy")
+    until(lambda: read_meta(Folder(state).capture).files, 20)
     os.kill(Folder(state).read()["pid"], signal.SIGKILL)
 
     until(lambda: not [pid for pid in children if alive(pid)], 10)
