@@ -5,7 +5,6 @@ A block never splits a trace, so blocks can be mapped one by one and merged in a
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -109,7 +108,3 @@ class Evidence:
     def note(self, signal: Signal) -> SourceNote:
         """Return the note of a signal, or an empty one."""
         return next((n for n in self.notes if n.signal == signal), SourceNote(signal, "", "", "", 0))
-
-    def within(self, windows: Windows) -> Evidence:
-        """Return the same evidence read for other windows."""
-        return dataclasses.replace(self, windows=windows)
