@@ -1,13 +1,14 @@
-"""When the present state began: the last change point of durations and failures from which calls are worse than before.
+"""How calls came to be as they are: when the present state began, and since when there had been no other change.
 
-Binary segmentation (Vostrikova 1981) on bounded series that no outlier can dominate: the rank of a duration, whether it
-is above an upper quantile (faults often come in bursts and leave the median alone), and failure. A split must exceed
-what calls that are alike near in time do by chance (Kish's design effect), and matter. No random numbers.
+Durations, failures and what calls consist of are looked at apart: where calls become quicker by chance while they begin
+to fail, the one would hide the other. What was before is no single state: faults come and end. The present one has an
+onset where it is worse than calls of its kind were at their best; where calls never consisted of the same, and nothing
+is worse, they changed too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,182 +17,227 @@ from numpy.typing import NDArray
 
 from opslib.core.model import Onset
 from opslib.diagnosis import weights
+from opslib.diagnosis.changepoints import SHORTEST, Floats, SeriesOf, Split, find_splits
 
-Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-# of the largest z over all splits of a hundred calls, and more for ten times as many
-_CRITICAL, _PER_DECADE = 3.6, 1.1
-_SHORTEST = (
-    weights.MIN_CALLS + 4
-)  # calls in a segment: fewer could not be compared, and windows round at their ends
-_SHORTEST_END = 160  # calls in the shortest end that is looked at by itself
 _FAILURES = 3  # fewer failed calls are no state
-_UPPER = (0.75, 0.9, 0.97)
-_SLOT = 8  # calls in a slot, from which the correlation of neighbours is estimated
-_LIKELY = 4.0  # splits whose z squared is within this of the best are as good: a likelihood interval of 95 %
+_UPPER = (0.75, 0.9, 0.97)  # faults often come in bursts and leave the median alone
+_NEAR = 1 / 3  # of the way from the best state to the present one
+_MOST = 20_000  # calls that are looked at; of more, every second, third ...
 
 
 @dataclass(frozen=True, slots=True)
-class _Split:
-    """Where a segment is cut (index of the first call after), how surely, and which cuts are about as good."""
+class Course:
+    """The onset of the present state, None where calls are as they were before.
 
-    at: int
-    z: float
-    first: int
-    last: int
-
-
-def find_onset(
-    times_ns: NDArray[np.int64], durations_ns: NDArray[np.int64], errors: NDArray[np.bool_]
-) -> Onset | None:
-    """Return when calls became as bad as they are now, None where they are not worse than before.
-
-    Arrays of one length, in any order: start and duration in ns, failed or not. A fault that was cleared is no onset;
-    after several changes it is the last one before which calls were as well as they ever were.
+    steady_ns: since when calls had been alike up to the onset, or without one up to now; None: as far back as they go.
     """
-    order = np.argsort(times_ns, kind="stable")
-    times, durations, failed = times_ns[order], durations_ns[order], errors[order].astype(np.float64)
-    # Apart from each other: where calls become quicker by chance while they begin to fail, the one would hide the other.
-    changes = _change(durations, np.zeros_like(failed)), _change(np.ones_like(durations), failed)
-    found = [change for change in changes if change is not None]
-    return _onset(times, max(found, key=lambda split: split.z)) if found else None
+
+    onset: Onset | None = None
+    steady_ns: int | None = None
 
 
-def _change(durations: NDArray[np.int64], failed: Floats) -> _Split | None:
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Calls by time: start and duration in ns, 1.0 where failed, number of spans."""
+
+    times: Ints
+    durations: Ints
+    failed: Floats
+    spans: Ints
+
+    def size(self, part: Ints) -> float:
+        """Return how many spans a call of the part has in the mean."""
+        return float(self.spans[part].mean())
+
+
+@dataclass(frozen=True, slots=True)
+class _Aspect:
+    """Calls seen from one side: its splits, the parts between them (rows), how bad a part is, which of two is worse."""
+
+    splits: tuple[Split, ...]
+    parts: tuple[Ints, ...]
+    level: Callable[[Ints], float]
+    worse: Callable[[Ints, Ints], bool]
+
+    def alike(self, one: Ints, other: Ints) -> bool:
+        return not self.worse(one, other) and not self.worse(other, one)
+
+
+def find_onset(times_ns: Ints, durations_ns: Ints, errors: NDArray[np.bool_]) -> Onset | None:
+    """Return when calls became as bad as they are now, None where they are not worse than before. As `find_course`."""
+    return find_course(times_ns, durations_ns, errors, np.ones_like(times_ns)).onset
+
+
+def find_course(times_ns: Ints, durations_ns: Ints, errors: NDArray[np.bool_], spans: Ints) -> Course:
+    """Return the onset of the present state and since when there had been no other change before it.
+
+    Arrays of one length, in any order: start and duration in ns, failed or not, number of spans. A fault that was
+    cleared is no onset; of a fault that grew it is the last time before which calls were as well as they ever were.
+    """
+    order = np.lexsort((durations_ns, times_ns))
+    order = order[:: -(-len(order) // _MOST) or 1]
+    calls = _Calls(
+        times_ns[order], durations_ns[order], errors[order].astype(np.float64), spans[order].astype(np.int64)
+    )
+    if len(order) < 2 * SHORTEST:
+        return Course()
+    time, failing, structure = _time(calls), _failing(calls), _structure(calls)
+    usual = _usual(structure, calls)
+    found = [split for aspect in (time, failing) if (split := _change(aspect, calls, usual)) is not None]
+    split = max(found, key=lambda each: each.z) if found else _new_structure(structure, usual)
+    steady = max(_steady_since(aspect, split) for aspect in (time, failing, structure))
+    return Course(
+        None if split is None else _onset(calls.times, split), int(calls.times[steady]) if steady else None
+    )
+
+
+def _time(calls: _Calls) -> _Aspect:
+    durations = calls.durations
+    return _aspect(
+        len(durations),
+        lambda part: _ranks(durations[part], _UPPER),
+        level=lambda part: float(np.log(durations[part].mean() + weights.SMOOTHING_NS)),
+        worse=lambda before, after: _slower(durations[before], durations[after]),
+    )
+
+
+def _failing(calls: _Calls) -> _Aspect:
+    failed = calls.failed
+    return _aspect(
+        len(failed),
+        lambda part: (failed[part],),
+        level=lambda part: float(failed[part].mean()),
+        worse=lambda before, after: _fails_more(failed[before], failed[after]),
+    )
+
+
+def _structure(calls: _Calls) -> _Aspect:
+    return _aspect(
+        len(calls.spans),
+        lambda part: _ranks(calls.spans[part], ()),
+        level=calls.size,
+        worse=lambda before, after: not _same_size(calls.size(before), calls.size(after)),
+    )
+
+
+def _aspect(
+    n: int,
+    series_of: SeriesOf,
+    level: Callable[[Ints], float],
+    worse: Callable[[Ints, Ints], bool],
+) -> _Aspect:
+    splits = find_splits(n, series_of)
+    bounds = [0, *(split.at for split in splits), n]
+    return _Aspect(splits, tuple(np.arange(a, b) for a, b in pairwise(bounds)), level, worse)
+
+
+def _ranks(values: Ints, upper: Sequence[float]) -> list[Floats]:
+    """Return the ranks of values, 0 to 1, and whether they are above quantiles."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    rank = ((np.cumsum(count) - count / 2)[place] / max(len(values), 1)).astype(np.float64)
+    return [rank, *((rank > quantile).astype(np.float64) for quantile in upper)]
+
+
+def _usual(structure: _Aspect, calls: _Calls) -> float:
+    """Return how many spans calls usually have: in most of the stretches; of as many, where fewest calls fail."""
+    stretches = [structure.parts[0]]
+    for part in structure.parts[1:]:
+        if structure.alike(stretches[-1], part):
+            stretches[-1] = np.concatenate([stretches[-1], part])
+        else:
+            stretches.append(part)
+    alike = [sum(structure.alike(one, other) for other in stretches) for one in stretches]
+    failing = [float(calls.failed[part].mean()) for part in stretches]
+    best = min(range(len(stretches)), key=lambda i: (-alike[i], round(failing[i], 2), i))
+    return calls.size(stretches[best])
+
+
+def _change(aspect: _Aspect, calls: _Calls, usual: float) -> Split | None:
     """Return the last split before which calls were as well as they ever were, where they are worse at the end."""
-    splits = _splits(durations, failed)
-    bounds = [0, *(split.at for split in splits), len(durations)]
-    segments = [slice(a, b) for a, b in pairwise(bounds)]
-    earlier, present = segments[:-1], segments[-1]
-    if not earlier:
+    peers = _peers(aspect.parts, calls, usual)
+    if not peers:
         return None
-    best = min(earlier, key=lambda s: (_level(durations, failed, s), s.start))
-    if not _is_worse(durations, failed, best, present):
+    present = aspect.parts[-1]
+    level = [aspect.level(part) for part in aspect.parts]
+    best = min(peers, key=lambda i: (level[i], i))
+    as_good = np.concatenate(
+        [aspect.parts[i] for i in peers if not aspect.worse(aspect.parts[best], aspect.parts[i])]
+    )
+    if not aspect.worse(as_good, present):
         return None
-    well = [number for number, s in enumerate(earlier) if not _is_worse(durations, failed, best, s)]
-    return splits[well[-1]]
+    # What is far nearer to the best than to the present is a restless stretch, no part of the fault.
+    near = level[best] + _NEAR * (level[-1] - level[best])
+    return aspect.splits[
+        max(i for i in peers if level[i] <= near or not aspect.worse(as_good, aspect.parts[i]))
+    ]
 
 
-def _level(durations: NDArray[np.int64], failed: Floats, part: slice) -> float:
-    """Return how bad a segment is: its mean duration, ten times that where every call fails."""
-    return float(durations[part].mean()) * (1 + 9 * float(failed[part].mean()))
+def _peers(parts: Sequence[Ints], calls: _Calls, usual: float) -> list[int]:
+    """Return the earlier parts that the last one may be compared with: calls that do less work are no better ones.
+
+    Those whose calls consist of as much as usual; but where the present calls do not, and directly before them was
+    a time of calls like them, that time.
+    """
+    sizes = [calls.size(part) for part in parts]
+    earlier = range(len(parts) - 1)
+    directly = []
+    for i in reversed(earlier):
+        if not _same_size(sizes[i], sizes[-1]):
+            break
+        directly.append(i)
+    if directly and not _same_size(sizes[-1], usual):
+        return directly
+    return [i for i in earlier if _same_size(sizes[i], usual)] or list(earlier)
 
 
-def _splits(durations: NDArray[np.int64], failed: Floats) -> list[_Split]:
-    """Segment everything, then what the ends of half, a quarter ... of it show more clearly; the surest of near splits."""
-    n = len(durations)
-    found = list(_segment(durations, failed, 0, n))
-    length = n // 2
-    while length >= _SHORTEST_END:
-        found += _segment(durations, failed, n - length, n)
-        length //= 2
-    kept: list[_Split] = []
-    for split in sorted(found, key=lambda split: (-split.z, split.at)):
-        if all(abs(split.at - other.at) >= _SHORTEST for other in kept):
-            kept.append(split)
-    return sorted(kept, key=lambda split: split.at)
+def _new_structure(structure: _Aspect, usual: float) -> Split | None:
+    """Return since when calls consist of more or less than usual, None if they do not."""
+    as_usual = [i for i, part in enumerate(structure.parts) if _same_size(structure.level(part), usual)]
+    return structure.splits[max(as_usual)] if as_usual and max(as_usual) < len(structure.splits) else None
 
 
-def _onset(times: NDArray[np.int64], split: _Split) -> Onset:
+def _steady_since(aspect: _Aspect, onset: Split | None) -> int:
+    """Return the first row from which calls were alike until the onset, or up to now."""
+    if onset is None:
+        end, last = int(aspect.parts[-1][-1]) + 1, len(aspect.parts) - 1
+    else:
+        end = onset.at
+        # A split of the same change, seen from another side, is where the time before it ends.
+        last = sum(split.at < end - SHORTEST for split in aspect.splits)
+    start = int(aspect.parts[last][0])
+    for i in reversed(range(last)):
+        if end - start >= SHORTEST and not aspect.alike(aspect.parts[i], aspect.parts[last]):
+            break
+        start = int(aspect.parts[i][0])
+    return start
+
+
+def _onset(times: Ints, split: Split) -> Onset:
     at = int(times[split.at])
     early, late = int(times[max(split.first - 1, 0)]), int(times[split.last])
     return Onset(at, round(max(at - early, late - at) / 1e9, 3))
 
 
-def _segment(durations: NDArray[np.int64], failed: Floats, lo: int, hi: int) -> Iterator[_Split]:
-    """Yield the splits of [lo, hi), found largest first, without recursion."""
-    critical = _CRITICAL + _PER_DECADE * max(float(np.log10(max(len(durations), 1) / 100)), 0.0)
-    todo = [(lo, hi)]
-    while todo:
-        lo, hi = todo.pop()
-        split = _best_split(durations[lo:hi], failed[lo:hi], critical)
-        if split is None:
-            continue
-        yield _Split(lo + split.at, split.z, lo + split.first, lo + split.last)
-        todo += [(lo, lo + split.at), (lo + split.at, hi)]
-
-
-def _best_split(durations: NDArray[np.int64], failed: Floats, critical: float) -> _Split | None:
-    n = len(durations)
-    if n < 2 * _SHORTEST:
-        return None
-    best: _Split | None = None
-    for series in _series(durations, failed):
-        z = _z_of_splits(series)
-        at = int(np.argmax(z)) + _SHORTEST
-        sure = float(z.max()) / np.sqrt(_design(series[:at], series[at:]))
-        if sure >= critical and (best is None or sure > best.z):
-            good = np.flatnonzero(z**2 >= z.max() ** 2 - _LIKELY * (z.max() / sure) ** 2) + _SHORTEST
-            best = _Split(at, sure, int(good[0]), int(good[-1]))
-    return best
-
-
-def _series(durations: NDArray[np.int64], failed: Floats) -> Iterator[Floats]:
-    rank = np.empty(len(durations))
-    _, place, count = np.unique(durations, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(count) - count / 2)[place] / len(durations)
-    yield rank
-    for quantile in _UPPER:
-        yield (rank > quantile).astype(np.float64)
-    yield failed
-
-
-def _z_of_splits(series: Floats) -> Floats:
-    """Return |z| of the difference of both sides for every split that leaves enough calls on both.
-
-    Of a yes-or-no series by the arcsine difference: one failure in a short end is no change.
-    """
-    n = len(series)
-    at = np.arange(_SHORTEST, n - _SHORTEST + 1)
-    left = np.cumsum(series)[at - 1]
-    right = float(series.sum()) - left
-    if ((series == 0) | (series == 1)).all():
-        angle = _angle(right, n - at) - _angle(left, at)
-        return np.asarray(np.abs(angle) / np.sqrt(1 / (4 * at) + 1 / (4 * (n - at))))
-    variance = float(series.var())
-    if variance <= 0:
-        return np.zeros(len(at))
-    return np.asarray(np.abs(left / at - right / (n - at)) / np.sqrt(variance * (1 / at + 1 / (n - at))))
-
-
-def _angle(part: Floats, whole: NDArray[np.int64]) -> Floats:
-    return np.asarray(np.arcsin(np.sqrt((part + 0.375) / (whole + 0.75))))
-
-
-def _design(left: Floats, right: Floats) -> float:
-    """Return by how much neighbours resemble each other: the F statistic of slots, pooled over both sides, at least 1.
-
-    Of few slots F is large by chance; only what exceeds one and a half standard deviations of it counts.
-    """
-    between = within = 0.0
-    slots = rest = 0
-    for side in (left, right):
-        k = len(side) // _SLOT
-        if k < 2:
-            continue
-        table = side[: k * _SLOT].reshape(k, _SLOT)
-        means = table.mean(axis=1)
-        between += _SLOT * float(((means - means.mean()) ** 2).sum())
-        within += float(((table - means[:, None]) ** 2).sum())
-        slots, rest = slots + k - 1, rest + k * (_SLOT - 1)
-    if not slots or between <= 0:
-        return 1.0
-    f = (between / slots) / (within / rest) if within > 0 else float(_SLOT)
-    return max(1.0, f / (1 + 1.5 * float(np.sqrt(2 / slots))))
-
-
-def _is_worse(durations: NDArray[np.int64], failed: Floats, before: slice, after: slice) -> bool:
-    """Tell whether calls of `after` are slower or fail more often by an amount that matters."""
-    failing = float(failed[before].mean()), float(failed[after].mean())
-    several = float(failed[after].sum()) >= _FAILURES
-    if several and failing[1] >= weights.ONSET_RATIO * failing[0] + 2 * weights.FAILING_SHARE:
-        return True
+def _slower(before: Ints, after: Ints) -> bool:
+    """Tell whether durations are longer by an amount that matters."""
     for statistic in (np.mean, np.median, _upper):
-        old, new = float(statistic(durations[before])), float(statistic(durations[after]))
+        old, new = float(statistic(before)), float(statistic(after))
         if new >= weights.ONSET_RATIO * old and new - old >= weights.SLOWER_NS:
             return True
     return False
 
 
-def _upper(durations: NDArray[np.int64]) -> float:
+def _fails_more(before: Floats, after: Floats) -> bool:
+    shares = float(before.mean()), float(after.mean())
+    several = float(after.sum()) >= _FAILURES
+    return several and shares[1] >= weights.ONSET_RATIO * shares[0] + 2 * weights.FAILING_SHARE
+
+
+def _same_size(one: float, other: float) -> bool:
+    return abs(one - other) <= weights.STRUCTURE_CHANGE * max(one, other)
+
+
+def _upper(durations: Ints) -> float:
     return float(np.quantile(durations, 0.9))

@@ -219,9 +219,12 @@ def in_order(partial: Partial) -> Partial:
 
 
 def calls_of(blocks: Iterable[SpanBlock], service: str | None) -> pd.DataFrame:
-    """Return every call of a service whatever its window: start_ns, duration_ns, error, operation, trace_id; by time."""
+    """Return every call of a service whatever its window, by time.
+
+    Columns: start_ns, duration_ns, error, operation, trace_id, spans (how many spans it consists of).
+    """
     frames = [_calls_of_block(block, service) for block in blocks]
-    columns = ["start_ns", "duration_ns", "error", "operation", "trace_id"]
+    columns = ["start_ns", "duration_ns", "error", "operation", "trace_id", "spans"]
     if not frames:
         return pd.DataFrame({name: [] for name in columns})
     whole = pd.concat(frames, ignore_index=True)
@@ -240,5 +243,6 @@ def _calls_of_block(block: SpanBlock, service: str | None) -> pd.DataFrame:
             "error": failed,
             "operation": _take(block.name.values, block.name.codes[named]),
             "trace_id": _take(block.trace_ids, block.trace[calls.root]),
+            "spans": np.bincount(calls.call_of[calls.call_of >= 0], minlength=len(calls.root)),
         }
     )

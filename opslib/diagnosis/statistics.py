@@ -16,6 +16,7 @@ import numpy as np
 
 from opslib.diagnosis.critical_path import Ints
 
+EXCEEDS_Z = 4.0  # one in thirty thousand by chance
 CUTS = 4  # a maximum over correlated cuts is about as extreme as that of four independent tests
 
 
@@ -59,6 +60,13 @@ def share_shift(part_before: int, before: int, part_after: int, after: int) -> f
         return 0.0
     angle = _angle(part_after, after) - _angle(part_before, before)
     return angle / math.sqrt(1 / (4 * before) + 1 / (4 * after))
+
+
+def exceeds_share(part: int, whole: int, allowed: float) -> bool:
+    """Tell whether a share is above a given one beyond chance, at least EXCEEDS_Z by the arcsine difference."""
+    if not whole:
+        return False
+    return 2 * math.sqrt(whole) * (_angle(part, whole) - math.asin(math.sqrt(allowed))) >= EXCEEDS_Z
 
 
 def _angle(part: int, whole: int) -> float:

@@ -10,14 +10,15 @@ from pathlib import Path
 from opslib.core.clock import Clock, SystemClock
 from opslib.core.errors import SourceError
 from opslib.core.evidence import Evidence
-from opslib.core.model import Onset, Verdict
+from opslib.core.model import Verdict
 from opslib.core.redact import Redactor
 from opslib.core.settings import Environment, Settings, load_environment
 from opslib.core.windows import Window, Windows
-from opslib.diagnosis import Diagnosis, calls_of, diagnose, find_onset
+from opslib.diagnosis import Diagnosis, calls_of, diagnose, find_course
 from opslib.investigate.gather import gather, holds_data, require_service
 from opslib.investigate.investigation import Investigation
-from opslib.investigate.windows import Choice, Extent, choose, no_data
+from opslib.investigate.slo import slo_of
+from opslib.investigate.windows import LAST_NS, Choice, Extent, Recent, choose, no_data
 from opslib.telemetry import Sources, connect, connect_capture
 from opslib.telemetry.capture import Capture, export
 
@@ -144,12 +145,20 @@ def choose_windows(question: Question) -> Choice:
         raise no_data()
     extent = Extent.still(data) if own else Extent.live(data, question.clock.now_ns())
 
-    def onset_in(window: Window) -> Onset | None:
-        calls = calls_of(traces.spans(Windows(window)).blocks, question.service)
-        columns = (calls[name].to_numpy() for name in ("start_ns", "duration_ns", "error"))
-        return find_onset(*columns) if len(calls) else None
+    slo = slo_of(question.environment, question.service)
 
-    return choose(extent, asked=question.window, baseline=question.baseline, own=own, find_onset=onset_in)
+    def look(window: Window) -> Recent:
+        calls = calls_of(traces.spans(Windows(window)).blocks, question.service)
+        if not len(calls):
+            return Recent()
+        times, durations, errors, spans = (
+            calls[name].to_numpy() for name in ("start_ns", "duration_ns", "error", "spans")
+        )
+        course = find_course(times, durations, errors, spans)
+        present = times >= max(course.steady_ns or 0, window.end_ns - LAST_NS)
+        return Recent(course.onset, course.steady_ns, slo.breach(durations[present], errors[present]))
+
+    return choose(extent, asked=question.window, baseline=question.baseline, own=own, look=look)
 
 
 def _own_windows(sources: Sources) -> Windows | None:

@@ -1,8 +1,10 @@
 """Which two windows an investigation compares, and in which words it says so.
 
 The order of choice: what was asked; a capture's own windows, also where it states no baseline; with live data the time
-since the onset of the present state, without an onset the last five minutes, of a young source its later half. The
-baseline is what was asked, else the same length before the incident, as far as data reach.
+since the onset of the present state, without an onset the last five minutes, where calls have been as they are for a
+short time only its later half. The baseline is what was asked, else the same length before the incident, as far as data
+reach, and of live data no further back than the change before: it must not lie under another fault. Where nothing
+changed and calls break their service's SLO, nobody knows a good time to compare with.
 """
 
 from __future__ import annotations
@@ -31,7 +33,22 @@ class Choice:
     how: str
     told: str = ""  # empty where both windows were given
     onset: Onset | None = None
+    change_ns: int | None = None  # of the change before, which a baseline does not reach beyond
+    alone: bool = False  # no time is known to be good enough for a baseline
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """What the calls of the last minutes say.
+
+    onset: of the present state. steady_ns: since when they had been alike up to the onset, or are alike up to now, None
+    if ever. breach: in which way they break the SLO of their service, empty where they do not.
+    """
+
+    onset: Onset | None = None
+    steady_ns: int | None = None
+    breach: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +77,9 @@ def choose(
     asked: str,
     baseline: str,
     own: Windows | None,
-    find_onset: Callable[[Window], Onset | None],
+    look: Callable[[Window], Recent],
 ) -> Choice:
-    """Choose the windows. `own` are a capture's; `find_onset` looks for the change in the calls of one window.
+    """Choose the windows. `own` are a capture's; `look` says what the calls of one window tell.
 
     Raises WindowError for words that are no window.
     """
@@ -76,37 +93,43 @@ def choose(
             return Choice(own, "the capture's own windows")
         choice = Choice(Windows(own.incident, given), "the capture's own incident")
     else:
-        choice = _of_live(extent, given, find_onset)
+        choice = _of_live(extent, given, look)
     if given is not None:
         choice = replace(choice, how=f"{choice.how}, baseline as asked")
-    elif choice.windows.baseline is None:
+    elif choice.windows.baseline is None and not choice.alone:
         choice = _with_baseline(choice, extent, fallback)
     return replace(choice, warnings=_staleness(extent))
 
 
-def _of_live(extent: Extent, given: Window | None, find_onset: Callable[[Window], Onset | None]) -> Choice:
-    end_ns, begin_ns = extent.complete_ns, extent.data.start_ns
-    onset = find_onset(Window(max(begin_ns, end_ns - LOOK_BACK_NS), end_ns))
-    if onset is not None and begin_ns < onset.time_ns < end_ns:
+def _of_live(extent: Extent, given: Window | None, look: Callable[[Window], Recent]) -> Choice:
+    end_ns, first_ns = extent.complete_ns, extent.data.start_ns
+    recent = look(Window(max(first_ns, end_ns - LOOK_BACK_NS), end_ns))
+    onset, begin_ns = recent.onset, max(first_ns, min(recent.steady_ns or first_ns, end_ns - 1))
+    if onset is not None and first_ns < onset.time_ns < end_ns:
         told = f"since the onset at {rfc3339(onset.time_ns // NS_PER_S * NS_PER_S)}"
-        return Choice(Windows(Window(onset.time_ns, end_ns), given), told, told, onset)
+        return Choice(
+            Windows(Window(onset.time_ns, end_ns), given), told, told, onset, change_ns=recent.steady_ns
+        )
+    incident = Window(max(begin_ns, end_ns - LAST_NS), end_ns)
+    if recent.breach and given is None:
+        told = f"no onset found, but calls break their SLO: {recent.breach}; the last {duration(incident.length_ns)}"
+        return Choice(Windows(incident), f"{told}, no time known to be good", told, alone=True)
     age_ns = end_ns - begin_ns
     if age_ns < YOUNG_NS and given is None and age_ns >= 2:
         middle = begin_ns + age_ns // 2
-        told = (
-            f"no onset found and data for only {duration(age_ns)}: their later half against the earlier half"
-        )
+        what = "data" if begin_ns == first_ns else "calls as they are"
+        told = f"no onset found and {what} for only {duration(age_ns)}: their later half against the earlier half"
         return Choice(Windows(Window(middle, end_ns), Window(begin_ns, middle)), told, told)
-    incident = Window(max(begin_ns, end_ns - LAST_NS), end_ns)
     told = f"no onset found: the last {duration(incident.length_ns)}"
-    return Choice(Windows(incident, given), told, told)
+    return Choice(Windows(incident, given), told, told, change_ns=recent.steady_ns)
 
 
 def _with_baseline(choice: Choice, extent: Extent, fallback: Window | None) -> Choice:
-    """Add the same length before the incident, as far as the data reach; without any, the capture's own baseline."""
+    """Add the same length before the incident, as far as it is one state; without any, the capture's own baseline."""
     incident = choice.windows.incident
     before = incident.before()
-    held_ns = incident.start_ns - max(extent.data.start_ns, before.start_ns)
+    first_ns = max(extent.data.start_ns, choice.change_ns or 0)
+    held_ns = incident.start_ns - max(first_ns, before.start_ns)
     if held_ns <= 0:
         if fallback is not None:
             words = "against the capture's own baseline"
@@ -114,8 +137,11 @@ def _with_baseline(choice: Choice, extent: Extent, fallback: Window | None) -> C
         return _say(choice, "no baseline: the data begin no earlier than the incident")
     if held_ns < _SHORT * before.length_ns:
         short = Window(incident.start_ns - held_ns, incident.start_ns)
-        words = f"against only {duration(held_ns)} before it, where the data begin"
-        return _say(replace(choice, windows=Windows(incident, short)), words)
+        where = "where the data begin" if first_ns == extent.data.start_ns else "after an earlier change"
+        return _say(
+            replace(choice, windows=Windows(incident, short)),
+            f"against only {duration(held_ns)} before it, {where}",
+        )
     return _say(
         replace(choice, windows=Windows(incident, before)),
         f"against the {duration(before.length_ns)} before it",
