@@ -9,8 +9,9 @@ near in time do by chance (Kish's design effect). No random numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +25,10 @@ SHORTEST = (
     weights.MIN_CALLS + 4
 )  # calls in a segment: fewer could not be compared, and windows round at their ends
 # of the largest z over all splits of a hundred calls, and more for ten times as many
-_CRITICAL, _PER_DECADE = 3.6, 1.1
+_CRITICAL, _PER_DECADE = 3.6, 0.75
 _FINEST = 150  # the shortest interval is this part of all calls
 _DECAY = math.sqrt(2)  # from one layer of intervals to the next, as the authors advise
 _SLOT = 8  # calls in a slot, from which the correlation of neighbours is estimated
-_MEDIAN_OF_NORMAL = 0.6745  # of the absolute value, in standard deviations
 _LIKELY = 4.0  # splits whose z squared is within this of the best are as good: a likelihood interval of 95 %
 
 
@@ -45,18 +45,29 @@ class Split:
 def find_splits(n: int, series_of: SeriesOf) -> tuple[Split, ...]:
     """Return the splits of n calls, by index; at least SHORTEST calls lie between two."""
     critical = _CRITICAL + _PER_DECADE * max(math.log10(max(n, 1) / 100), 0.0)
-    drift = [_drift(series) for series in series_of(slice(0, n))]
-    found = []
-    for lo, hi in _intervals(n):
-        split = _best_split(series_of(slice(lo, hi)), drift, critical)
-        if split is not None:
-            found.append((lo, hi, Split(lo + split.at, split.z, lo + split.first, lo + split.last)))
-    found.sort(key=lambda each: (-each[2].z, each[0], each[1]))
+
+    def best_of(lo: int, hi: int) -> Split | None:
+        split = _best_split(series_of(slice(lo, hi)), critical)
+        return split and Split(lo + split.at, split.z, lo + split.first, lo + split.last)
+
+    found = [(lo, hi, split) for lo, hi in _intervals(n) if (split := best_of(lo, hi)) is not None]
     kept: list[Split] = []
-    for lo, hi, split in found:
+    for lo, hi, split in sorted(found, key=lambda each: (-each[2].z, each[0], each[1])):
         if not any(lo < other.at < hi for other in kept):
             kept.append(split)
+    kept += _between(n, kept, best_of)
     return tuple(sorted(kept, key=lambda split: split.at))
+
+
+def _between(n: int, kept: Iterable[Split], best_of: Callable[[int, int], Split | None]) -> Iterator[Split]:
+    """Yield what the whole of each stretch between two splits shows, which no interval may have fitted."""
+    todo = list(pairwise([0, *sorted(split.at for split in kept), n]))
+    while todo:
+        lo, hi = todo.pop()
+        split = best_of(lo, hi) if hi - lo >= 2 * SHORTEST else None
+        if split is not None:
+            yield split
+            todo += [(lo, split.at), (split.at, hi)]
 
 
 def _intervals(n: int) -> Iterator[tuple[int, int]]:
@@ -71,15 +82,15 @@ def _intervals(n: int) -> Iterator[tuple[int, int]]:
         length /= _DECAY
 
 
-def _best_split(several: Sequence[Floats], drift: Sequence[float], critical: float) -> Split | None:
+def _best_split(several: Iterable[Floats], critical: float) -> Split | None:
     best: Split | None = None
-    for series, usual in zip(several, drift, strict=True):
+    for series in several:
         z = _z_of_splits(series)
         highest = float(z.max())
         if highest < critical:
             continue
         at = int(np.argmax(z)) + SHORTEST
-        sure = highest / math.sqrt(max(usual, _design(series[:at], series[at:])))
+        sure = highest / math.sqrt(_design(series[:at], series[at:]))
         if sure >= critical and (best is None or sure > best.z):
             good = np.flatnonzero(z**2 >= highest**2 - _LIKELY * (highest / sure) ** 2) + SHORTEST
             best = Split(at, sure, int(good[0]), int(good[-1]))
@@ -128,20 +139,3 @@ def _design(left: Floats, right: Floats) -> float:
         return 1.0
     f = (between / slots) / (within / rest) if within > 0 else float(_SLOT)
     return max(1.0, f / (1 + 1.5 * math.sqrt(2 / slots)))
-
-
-def _drift(series: Floats) -> float:
-    """Return by how much calls that are a segment apart differ beyond chance, in the median: the least design effect.
-
-    In a short interval slow drift looks like a change. The median of differences leaves out the changes themselves.
-    """
-    k, apart = len(series) // _SLOT, SHORTEST // _SLOT
-    if k < 4 * apart:
-        return 1.0
-    table = series[: k * _SLOT].reshape(k, _SLOT)
-    means, within = table.mean(axis=1), float(table.var(axis=1, ddof=1).mean())
-    if within <= 0:
-        return 1.0
-    spread = float(np.median(np.abs(means[apart:] - means[:-apart]))) / _MEDIAN_OF_NORMAL
-    f = spread**2 / 2 * _SLOT / within
-    return max(1.0, f / (1 + 1.5 * math.sqrt(2 / k)))

@@ -1,8 +1,12 @@
-"""What was changed, and what Kubernetes complained of, in or shortly before the incident window."""
+"""What was changed, and what Kubernetes complained of, in or shortly before the incident window.
+
+A release that was taken back before the incident began is over: neither it nor its rollback is a change to blame.
+"""
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
@@ -27,12 +31,37 @@ def change_clues(evidence: Evidence, involved: Collection[str]) -> list[Clue]:
     time = events["time_unix_nano"].to_numpy(dtype=np.int64)
     early = incident.start_ns - round(weights.CHANGE_REACH * incident.length_ns)
     near = events[(time >= early) & (time < incident.end_ns)]
+    over = _taken_back(events[time < incident.start_ns])
     clues: list[Clue] = []
     for service, rows in near.groupby("name", sort=True):
         if not involved or str(service) in involved:
-            found = [_clue(row, evidence) for row in rows.to_dict("records") if _counts(row)]
+            counting = [row for row in rows.to_dict("records") if _counts(row) and _identity(row) not in over]
+            found = [_clue(row, evidence) for row in counting]
             clues += sorted(found, key=lambda c: (-c.strength, c.finding.statement))[:_MOST]
     return clues
+
+
+def _taken_back(events: pd.DataFrame) -> set[tuple[str, ...]]:
+    """Return the identities of changes of a version that a later one led back to the version before, and of that one."""
+    over: set[tuple[str, ...]] = set()
+    standing: dict[tuple[str, str], list[dict[Any, Any]]] = defaultdict(list)
+    for row in sorted(events.to_dict("records"), key=_identity):
+        before, after = _versions(row)
+        if row.get("type") != "Change" or not before or not after:
+            continue
+        changes = standing[str(row.get("namespace")), str(row["name"])]
+        begun = next((i for i, c in enumerate(changes) if _versions(c)[0] == after), None)
+        if begun is None:
+            changes.append(row)
+        else:
+            over |= {_identity(change) for change in (*changes[begun:], row)}
+            del changes[begun:]
+    return over
+
+
+def _identity(row: dict[Any, Any]) -> tuple[str, ...]:
+    names = ("namespace", "name", "type", "reason", "message", "attributes")
+    return (f"{int(row['time_unix_nano']):020d}", *(str(row.get(name)) for name in names))
 
 
 def _counts(row: dict[Any, Any]) -> bool:
@@ -57,11 +86,17 @@ def _clue(row: dict[Any, Any], evidence: Evidence) -> Clue:
 
 
 def _message(row: dict[Any, Any]) -> str:
+    message = "" if row.get("message") is None or pd.isna(row["message"]) else str(row["message"])
+    before, after = _versions(row)
+    return f"{message} ({before} -> {after})".strip() if before and after else message
+
+
+def _versions(row: dict[Any, Any]) -> tuple[str, str]:
+    """Return which version a change led from and to, empty where it does not say."""
     try:
         attributes = json.loads(row.get("attributes") or "{}")
-    except (TypeError, ValueError):
-        attributes = {}
-    message = "" if row.get("message") is None or pd.isna(row["message"]) else str(row["message"])
-    if isinstance(attributes, dict) and attributes.get("from") and attributes.get("to"):
-        message = f"{message} ({attributes['from']} -> {attributes['to']})".strip()
-    return message
+    except (TypeError, ValueError, RecursionError):
+        return "", ""
+    if not isinstance(attributes, dict):
+        return "", ""
+    return str(attributes.get("from") or ""), str(attributes.get("to") or "")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,7 @@ class _Aspect:
     parts: tuple[Ints, ...]
     level: Callable[[Ints], float]
     worse: Callable[[Ints, Ints], bool]
+    drained: Callable[[Ints, Ints], bool]  # are most calls of the second as well as those of the first
 
     def alike(self, one: Ints, other: Ints) -> bool:
         return not self.worse(one, other) and not self.worse(other, one)
@@ -100,6 +102,7 @@ def _time(calls: _Calls) -> _Aspect:
         lambda part: _ranks(durations[part], _UPPER),
         level=lambda part: float(np.log(durations[part].mean() + weights.SMOOTHING_NS)),
         worse=lambda before, after: _slower(durations[before], durations[after]),
+        drained=lambda before, after: not _slower(durations[before], durations[after], (np.median,)),
     )
 
 
@@ -127,10 +130,11 @@ def _aspect(
     series_of: SeriesOf,
     level: Callable[[Ints], float],
     worse: Callable[[Ints, Ints], bool],
+    drained: Callable[[Ints, Ints], bool] = lambda *_: False,
 ) -> _Aspect:
     splits = find_splits(n, series_of)
     bounds = [0, *(split.at for split in splits), n]
-    return _Aspect(splits, tuple(np.arange(a, b) for a, b in pairwise(bounds)), level, worse)
+    return _Aspect(splits, tuple(np.arange(a, b) for a, b in pairwise(bounds)), level, worse, drained)
 
 
 def _ranks(values: Ints, upper: Sequence[float]) -> list[Floats]:
@@ -167,11 +171,20 @@ def _change(aspect: _Aspect, calls: _Calls, usual: float) -> Split | None:
     )
     if not aspect.worse(as_good, present):
         return None
-    # What is far nearer to the best than to the present is a restless stretch, no part of the fault.
-    near = level[best] + _NEAR * (level[-1] - level[best])
-    return aspect.splits[
-        max(i for i in peers if level[i] <= near or not aspect.worse(as_good, aspect.parts[i]))
-    ]
+    last = worst = best
+    for i in range(best + 1, len(level)):
+        # What is far nearer to the best than to the worst is a restless stretch, or queues that drain after a fault.
+        restless = level[i] <= _near(level[best], level[-1])
+        drained = level[i] <= _near(level[best], level[worst]) and aspect.drained(as_good, aspect.parts[i])
+        if drained or (i in peers and (restless or not aspect.worse(as_good, aspect.parts[i]))):
+            last = worst = i
+        elif level[i] > level[worst]:
+            worst = i
+    return aspect.splits[last] if last < len(aspect.splits) else None
+
+
+def _near(best: float, worst: float) -> float:
+    return best + _NEAR * (worst - best)
 
 
 def _peers(parts: Sequence[Ints], calls: _Calls, usual: float) -> list[int]:
@@ -220,9 +233,9 @@ def _onset(times: Ints, split: Split) -> Onset:
     return Onset(at, round(max(at - early, late - at) / 1e9, 3))
 
 
-def _slower(before: Ints, after: Ints) -> bool:
-    """Tell whether durations are longer by an amount that matters."""
-    for statistic in (np.mean, np.median, _upper):
+def _slower(before: Ints, after: Ints, statistics: Sequence[Callable[[Ints], Any]] = ()) -> bool:
+    """Tell whether durations are longer by an amount that matters: in the mean, at the median or at the ninth decile."""
+    for statistic in statistics or (np.mean, np.median, _upper):
         old, new = float(statistic(before)), float(statistic(after))
         if new >= weights.ONSET_RATIO * old and new - old >= weights.SLOWER_NS:
             return True

@@ -1,7 +1,8 @@
 """Clues from time: places that take longer per occurrence than before, beyond chance and beyond what slowed everything.
 
 A machine that is busy slows all work, some of it more. The smallest growth among all services' own work is taken for such
-a common factor and charged to nobody; what grew must exceed it by as much again to be called the cause.
+a common factor and charged to nobody; what grew must exceed it by as much again (of a large one, by the factor e) to be
+called the cause.
 """
 
 from __future__ import annotations
@@ -67,9 +68,15 @@ def _strength(shift: Shift, by: Yardstick) -> float:
 
 def is_significant(shift: Shift, by: Yardstick) -> bool:
     """Tell whether one shift is beyond chance and large enough to act on."""
+    as_much_again = min(by.common, weights.COMMON_MATTERS)
+    return _is_large(shift, by) and by.growth(shift) >= math.log(weights.PART_RATIO) + as_much_again
+
+
+def _is_large(shift: Shift, by: Yardstick) -> bool:
+    """Tell whether one shift is beyond chance, and large beside what slowed everything."""
     return (
         shift.z >= by.critical
-        and by.growth(shift) >= math.log(weights.PART_RATIO) + by.common
+        and by.growth(shift) >= math.log(weights.PART_RATIO)
         and by.share(shift) >= weights.PART_SHARE
         and shift.added_ns >= weights.SLOWER_NS
     )
@@ -99,7 +106,7 @@ def _stopped(found: Sequence[Shift], by: Yardstick) -> set[str]:
     stopped = set()
     for own in found:
         service = own.place.service
-        if own.place.kind != "service" or not is_significant(own, by):
+        if own.place.kind != "service" or not _is_large(own, by):
             continue
         waits: dict[tuple[str, str], list[Shift]] = defaultdict(list)
         for s in found:

@@ -111,7 +111,7 @@ def _of_live(extent: Extent, given: Window | None, look: Callable[[Window], Rece
             Windows(Window(onset.time_ns, end_ns), given), told, told, onset, change_ns=recent.steady_ns
         )
     incident = Window(max(begin_ns, end_ns - LAST_NS), end_ns)
-    if recent.breach and given is None:
+    if recent.breach and given is None and recent.steady_ns is None:
         told = f"no onset found, but calls break their SLO: {recent.breach}; the last {duration(incident.length_ns)}"
         return Choice(Windows(incident), f"{told}, no time known to be good", told, alone=True)
     age_ns = end_ns - begin_ns

@@ -23,7 +23,9 @@ from opslib.lab.waiting import wait_for
 
 CALLS = 30  # of payment, needed from before the fault and again under it
 ENOUGH = 48  # wanted, where they come in time: a share of failures shows only in more calls
+RECOVERED = 80  # wanted after a fault was cleared, where queues have to drain first
 PATIENCE_S = 10.0  # for each half; then what is needed is enough
+RECOVERY_S = 14.0
 LIMIT_S = 30.0
 _HEALTHY = SCENARIOS["healthy"]
 
@@ -53,18 +55,21 @@ class _Injection:
         call(self.address, "apply", timeout_s=20, **fault)
         return self.clock.now_ns()
 
-    def await_calls(self, since_ns: int, what: str) -> int:
+    def await_calls(self, since_ns: int, what: str, *, recovering: bool = False) -> int:
         """Wait for calls that began at `since_ns` or later. Raises LabError at the deadline."""
         seen, begin_s = -1, self.clock.monotonic_s()
+        wanted, patience_s = (
+            (max(self.wanted, RECOVERED), RECOVERY_S) if recovering else (self.wanted, PATIENCE_S)
+        )
 
         def enough() -> int | None:
             nonlocal seen
             count = count_calls(self.folder.capture, since_ns, since_ns).under
             if count // 10 != seen // 10:
-                self.progress(f"{what}: {min(count, self.wanted)} of {self.wanted} {SERVICE} calls captured")
+                self.progress(f"{what}: {min(count, wanted)} of {wanted} {SERVICE} calls captured")
             seen = count
-            patient = self.clock.monotonic_s() - begin_s < PATIENCE_S
-            return count if count >= (self.wanted if patient else CALLS) else None
+            patient = self.clock.monotonic_s() - begin_s < patience_s
+            return count if count >= (wanted if patient else CALLS) else None
 
         left_s = self.deadline_s - self.clock.monotonic_s()
         found = wait_for(enough, left_s, self.clock, every_s=0.25)
@@ -86,8 +91,8 @@ def inject(
 ) -> dict[str, Any]:
     """Bring a scenario about and return once the capture holds payment calls from before it and under it.
 
-    Of each `enough`, or after PATIENCE_S at least CALLS.
-    A scenario in effect is cleared first. Raises UsageError for an unknown scenario, EnvironmentNotFoundError where no
+    Of each `enough`, or after PATIENCE_S at least CALLS. A scenario in effect is cleared first; then more are waited for
+    before the next one, RECOVERED or after RECOVERY_S at least CALLS. Raises UsageError for an unknown scenario, EnvironmentNotFoundError where no
     lab runs, RefusedError while another injection is under way, LabError after LIMIT_S; the shop is then healthy.
     """
     wanted = scenario(name)
@@ -97,9 +102,11 @@ def inject(
     begin_s = clock.monotonic_s()
     run = _Injection(folder, supervisor_address(folder), progress, clock, begin_s + LIMIT_S, enough)
     with folder.locked("inject", "another injection is under way"):
-        clean_ns, before = _clean_since(run), 0
+        recovering, clean_ns, before = _is_broken(folder), _clean_since(run), 0
+        if recovering and wanted.standing:
+            run.await_calls(clean_ns, "after the fault before")
         if not wanted.standing and not wanted.begins_broken:
-            before = run.await_calls(clean_ns, "before the fault")
+            before = run.await_calls(clean_ns, "before the fault", recovering=recovering)
         try:
             if wanted.standing:
                 clean_ns = run.prepare(wanted)
@@ -128,10 +135,14 @@ def _check_rate(rates: Mapping[str, float]) -> None:
         )
 
 
+def _is_broken(folder: Folder) -> bool:
+    return bool(folder.read_truth().get("scenario", _HEALTHY.name) != _HEALTHY.name)
+
+
 def _clean_since(run: _Injection) -> int:
     """Clear what is in effect; return since when calls are undisturbed."""
     truth = run.folder.read_truth()
-    if truth.get("scenario", _HEALTHY.name) != _HEALTHY.name:
+    if _is_broken(run.folder):
         run.progress(f"clearing {truth['scenario']}")
         return run.set(_HEALTHY)
     begin_ns = int(running(run.folder)["begin_ns"])

@@ -2,12 +2,19 @@ import json
 
 import pytest
 
-from opslib.core.errors import CaptureError, EnvironmentNotFoundError, ServiceNotFoundError, WindowError
+from opslib.core.errors import (
+    CaptureError,
+    EnvironmentNotFoundError,
+    ServiceNotFoundError,
+    UsageError,
+    WindowError,
+)
 from opslib.core.model import Onset
 from opslib.core.redact import MASK
 from opslib.core.settings import Settings
 from opslib.core.windows import Window, Windows
 from opslib.diagnosis import diagnose
+from opslib.diagnosis.onset import Course
 from opslib.investigate import cause as module
 from opslib.investigate import export_evidence, find_cause
 from opslib.telemetry.capture import open_capture
@@ -91,16 +98,17 @@ def test_live_the_onset_is_looked_for_in_the_calls(live, made, monkeypatch):
     clock = ManualClock(now_ns=made.T0 + 121 * made.S)
     seen = []
 
-    def onset(times, durations, errors):
-        seen.append((len(times), times.dtype, durations.dtype, errors.dtype))
-        return Onset(made.T0 + 90 * made.S, 1.0)
+    def course(times, durations, errors, spans):
+        seen.append((len(times), times.dtype, durations.dtype, errors.dtype, spans.tolist()))
+        return Course(Onset(made.T0 + 90 * made.S, 1.0), made.T0 + 70 * made.S)
 
-    monkeypatch.setattr(module, "find_onset", onset)
+    monkeypatch.setattr(module, "find_course", course)
     found = find_cause("payment", settings=settings, clock=clock)
     assert seen[0][0] in range(116, 121)
-    assert [str(dtype) for dtype in seen[0][1:]] == ["int64", "int64", "bool"]
+    assert [str(dtype) for dtype in seen[0][1:4]] == ["int64", "int64", "bool"]
+    assert set(seen[0][4]) == {3}, "the wait for payment, its own span and what it calls"
     assert found.verdict.windows.incident.start_ns == made.T0 + 90 * made.S
-    assert found.verdict.windows.baseline.end_ns == made.T0 + 90 * made.S
+    assert found.verdict.windows.baseline == Window(made.T0 + 70 * made.S, made.T0 + 90 * made.S)
     assert "since the onset at" in found.verdict.summary
     assert found.verdict.onset == Onset(made.T0 + 90 * made.S, 1.0)
     assert found.environment.name == "lab"
@@ -116,6 +124,36 @@ def test_live_without_onset_a_young_lab_is_halved_and_that_is_said(live, made):
     assert found.verdict.completeness.warnings == tuple(
         text for text in found.verdict.completeness.warnings if "stopped" not in text
     )
+
+
+def test_calls_that_break_their_slo_from_the_beginning_have_no_baseline_live_and_exported(
+    live, made, tmp_path
+):
+    settings = live(slower(made.shop_rows(60), made, 0, 300_000_000))
+    clock = ManualClock(now_ns=made.T0 + 61 * made.S)
+    config = tmp_path / "lab" / "opslib.toml"
+    plain = config.read_text()
+    assert find_cause("payment", settings=settings, clock=clock).verdict.verdict == "no_anomaly"
+
+    config.write_text(f"{plain}[environments.lab.services.payment]\nslo = {{p95_ms = 200}}\n")
+    found = find_cause("payment", settings=settings, clock=clock)
+    out = export_evidence(tmp_path / "out", service="payment", settings=settings, clock=clock)
+
+    assert found.verdict.verdict == "undetermined"
+    assert found.verdict.missing[0].startswith("a baseline window")
+    assert "calls break their SLO" in found.verdict.summary
+    assert open_capture(out).meta.windows == found.verdict.windows
+    there = find_cause("payment", capture=out).verdict.to_dict()
+    assert there | {"summary": ""} == found.verdict.to_dict() | {"summary": ""}
+
+
+@pytest.mark.parametrize("slo", ["7", "{p95_ms = 0}", "{availability_pct = 101}", '{p95_ms = "fast"}'])
+def test_what_is_no_objective_is_refused(live, made, tmp_path, slo):
+    settings = live(made.shop_rows(60))
+    config = tmp_path / "lab" / "opslib.toml"
+    config.write_text(f"{config.read_text()}[environments.lab.services.payment]\nslo = {slo}\n")
+    with pytest.raises(UsageError, match="payment.slo"):
+        find_cause("payment", settings=settings, clock=ManualClock(now_ns=made.T0 + 61 * made.S))
 
 
 def test_a_lab_that_stopped_is_told(live, made):

@@ -5,7 +5,7 @@ import pytest
 from opslib.core.errors import WindowError
 from opslib.core.model import Onset
 from opslib.core.windows import NS_PER_S, Window, Windows
-from opslib.investigate.windows import Extent, choose, no_data
+from opslib.investigate.windows import Extent, Recent, choose, no_data
 
 T0 = 1_769_828_400 * NS_PER_S
 
@@ -18,17 +18,21 @@ def span(start, end):
     return Window(t(start), t(end))
 
 
-def pick(held, *, now=None, asked="", baseline="", own=None, onset=None):
+def pick(held, *, now=None, asked="", baseline="", own=None, onset=None, steady=None, breach=""):
     looked = []
 
-    def find_onset(window):
+    def look(window):
         looked.append(window)
-        return Onset(t(onset), 1.0) if onset is not None else None
+        return Recent(
+            Onset(t(onset), 1.0) if onset is not None else None,
+            t(steady) if steady is not None else None,
+            breach,
+        )
 
     extent = (
         Extent.still(span(*held)) if own else Extent.live(span(*held), t(held[1] if now is None else now))
     )
-    choice = choose(extent, asked=asked, baseline=baseline, own=own, find_onset=find_onset)
+    choice = choose(extent, asked=asked, baseline=baseline, own=own, look=look)
     return choice, looked
 
 
@@ -68,6 +72,36 @@ def test_an_onset_outside_what_is_held_is_none(onset):
     choice, _ = pick((0, 3600), onset=onset)
     assert choice.windows.incident == span(3298, 3598)
     assert choice.onset is None
+
+
+def test_a_baseline_does_not_reach_back_beyond_the_change_before():
+    choice, _ = pick((0, 3600), onset=3400, steady=3340)
+    assert choice.windows == Windows(span(3400, 3598), span(3340, 3400))
+    assert choice.told.endswith("against only 1 min before it, after an earlier change")
+    far, _ = pick((0, 3600), onset=3400, steady=3150)
+    assert far.windows.baseline == span(3202, 3400), "the same length needs no more"
+
+
+def test_after_a_fault_that_ended_only_the_time_since_then_is_compared():
+    choice, _ = pick((0, 3602), steady=3500)
+    assert choice.windows == Windows(span(3550, 3600), span(3500, 3550))
+    assert choice.told == (
+        "no onset found and calls as they are for only 1 min 40 s: their later half against the earlier half"
+    )
+    old, _ = pick((0, 3602), steady=2990)
+    assert old.windows == Windows(span(3300, 3600), span(3000, 3300))
+
+
+def test_without_onset_calls_that_break_their_slo_have_no_baseline():
+    choice, _ = pick((0, 62), breach="40 % take longer than 80 ms")
+    assert choice.windows == Windows(span(0, 60))
+    assert choice.told.startswith("no onset found, but calls break their SLO: 40 % take longer than 80 ms")
+    old, _ = pick((0, 3602), breach="all fail")
+    assert old.windows == Windows(span(3300, 3600))
+    told, _ = pick((0, 62), breach="all fail", baseline=str(span(0, 20)))
+    assert told.windows == Windows(span(0, 60), span(0, 20)), "who names a good time is believed"
+    begun, _ = pick((0, 500), breach="all fail", onset=100)
+    assert begun.windows == Windows(span(100, 498), span(0, 100))
 
 
 def test_data_from_the_future_do_not_move_the_end():

@@ -31,7 +31,7 @@ from opslib.lab.shop.outlet import Outlet, clock_offset_ns
 # The advice of the semantic conventions for http.server.request.duration, in seconds.
 DURATION_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 EXPORT_EVERY_MS = 500
-METRICS_EVERY_MS = 5000
+METRICS_EVERY_MS = 2000
 _SCOPE = "shop"
 
 
