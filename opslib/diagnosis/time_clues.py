@@ -45,7 +45,7 @@ def budget_shares(budget: Budget) -> dict[str, float]:
 
 def time_clues(found: Sequence[Shift], by: Yardstick) -> list[Clue]:
     """Charge each place whose time grew."""
-    callers, stopped = _callers_to_blame(found, by.critical), _stopped(found, by)
+    callers, stopped = _callers_to_blame(found, by), _stopped(found, by)
     clues = []
     for shift in found:
         strength = _strength(shift, by)
@@ -82,17 +82,23 @@ def _is_large(shift: Shift, by: Yardstick) -> bool:
     )
 
 
-def _callers_to_blame(found: Sequence[Shift], critical: float) -> set[str]:
-    """Return callers whose edges to two or more callees all rose alike: the wait is theirs, not the callees'."""
+def _callers_to_blame(found: Sequence[Shift], by: Yardstick) -> set[str]:
+    """Return callers whose edges to two or more callees all rose alike: the wait is theirs, not the callees'.
+
+    But for a callee whose own work grew by more: whoever is slow is also late to begin.
+    """
+    own = {s.place.service: s.added_ns for s in found if s.place.kind == "service" and _is_large(s, by)}
     by_caller: dict[str, dict[str, list[Shift]]] = defaultdict(lambda: defaultdict(list))
     for shift in found:
         if shift.place.kind in ("edge", "dependency"):
             by_caller[shift.caller][shift.place.callee].append(shift)
     blamed = set()
     for caller, callees in by_caller.items():
-        added = [_mean_added(shifts) for shifts in callees.values() if sum(s.after.n for s in shifts) >= 3]
-        rose = all(max(s.z for s in shifts) >= critical / 2 for shifts in callees.values())
-        if len(added) >= 2 and rose and min(added) > 0 and max(added) <= weights.ALIKE * min(added):
+        often = {callee: shifts for callee, shifts in callees.items() if sum(s.after.n for s in shifts) >= 3}
+        added = {callee: _mean_added(shifts) for callee, shifts in often.items()}
+        waits = [ns for callee, ns in added.items() if ns > own.get(callee, 0.0)]
+        rose = all(max(s.z for s in shifts) >= by.critical / 2 for shifts in callees.values())
+        if len(waits) >= 2 and rose and min(waits) > 0 and max(waits) <= weights.ALIKE * min(waits):
             blamed.add(caller)
     return blamed
 
@@ -113,8 +119,10 @@ def _stopped(found: Sequence[Shift], by: Yardstick) -> set[str]:
             if s.place.kind in ("edge", "dependency") and service in (s.caller, s.place.callee):
                 waits[s.caller, s.place.callee].append(s)
         rose = all(max(s.z for s in group) >= by.critical / 2 for group in waits.values())
-        added = [_mean_added(group) for group in waits.values()]
-        if len(added) >= 2 and rose and own.added_ns >= weights.STOPPED_SHARE * max(added):
+        added = {ends: _mean_added(group) for ends, group in waits.items()}
+        into = [ns for (_, callee), ns in added.items() if callee == service]
+        least = min([own.added_ns, *into])
+        if len(added) >= 2 and rose and least >= weights.STOPPED_SHARE * max(added.values()):
             stopped.add(service)
     return stopped
 
