@@ -24,10 +24,13 @@ def common_growth(found: Sequence[Shift]) -> float:
     """Return the logarithm of the growth that all share, at least 0; of fewer than three parts nothing can be said.
 
     Of three services or more their own work counts alone: a busy machine stretches work, not the time that a packet is
-    under way. Of fewer, their waits count too, lest one queue behind the other be taken for a busy machine.
+    under way. Of fewer, the waits between them count too, lest one queue behind the other be taken for a busy machine.
+    A dependency need not be on that machine.
     """
     often = [
-        s for s in found if min(s.before.n, s.after.n) >= weights.MIN_CALLS and s.place.kind != "unexplained"
+        s
+        for s in found
+        if min(s.before.n, s.after.n) >= weights.MIN_CALLS and s.place.kind in ("service", "edge")
     ]
     work = [s for s in often if s.place.kind == "service"]
     parts = work if len({s.place.service for s in work}) >= 3 else often
