@@ -173,6 +173,28 @@ def test_a_rollout_near_the_start_is_evidence_and_an_old_one_is_not():
     assert change.statement == "Rollout of risk 6 s before the incident: image (v1 -> v2)"
 
 
+def test_a_release_that_was_taken_back_before_the_incident_is_no_evidence():
+    def rollout(seconds, before, after, name="risk"):
+        return {
+            "time_unix_nano": INCIDENT.start_ns + int(seconds * S), "type": "Change", "reason": "Rollout",
+            "message": f"to {after}", "kind": "Deployment", "name": name, "namespace": "shop",
+            "attributes": json.dumps({"from": before, "to": after}),
+        }  # fmt: skip
+
+    def told(*events):
+        found = diagnose(evidence(shop(5, 80, 80, Fault(risk_ms=50)), events=pd.DataFrame(events)), "payment")
+        return [f.statement for c in found.verdict.candidates for f in c.evidence if f.signal == "event"]
+
+    assert told(rollout(-9, "v1", "v2"), rollout(-3, "v2", "v1")) == []
+    assert told(rollout(-3, "v2", "v1"), rollout(-9, "v1", "v2"), rollout(-6, "v2", "v3")) == []
+    assert len(told(rollout(-9, "v1", "v2"), rollout(-3, "v2", "v1"), rollout(-1, "v1", "v2"))) == 1
+    assert len(told(rollout(-9, "v1", "v2"), rollout(1, "v2", "v1"))) == 2, (
+        "it was there when the incident began"
+    )
+    assert len(told(rollout(-9, "v1", "v2"), rollout(-3, "v2", "v3"))) == 2
+    assert len(told(rollout(-9, "v1", "v2"), rollout(-3, "v2", "v1", name="payment"))) == 2
+
+
 def test_normal_events_are_no_evidence():
     events = pd.DataFrame(
         [{"time_unix_nano": INCIDENT.start_ns, "type": "Normal", "reason": "Pulled", "message": None, "kind": "Pod",

@@ -152,7 +152,7 @@ def test_what_is_no_objective_is_refused(live, made, tmp_path, slo):
     settings = live(made.shop_rows(60))
     config = tmp_path / "lab" / "opslib.toml"
     config.write_text(f"{config.read_text()}[environments.lab.services.payment]\nslo = {slo}\n")
-    with pytest.raises(UsageError, match="payment.slo"):
+    with pytest.raises(UsageError, match=r"payment\.slo"):
         find_cause("payment", settings=settings, clock=ManualClock(now_ns=made.T0 + 61 * made.S))
 
 

@@ -10,7 +10,7 @@ from opslib import lab
 from opslib.core.clock import SystemClock
 from opslib.core.model import Verdict
 from opslib.core.settings import Settings
-from opslib.core.windows import NS_PER_S, Window, Windows
+from opslib.core.windows import Window, Windows
 from opslib.core.words import figures
 from opslib.diagnosis import calls_of
 from opslib.investigate import find_cause
