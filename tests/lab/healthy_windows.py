@@ -9,7 +9,6 @@ from opslib.investigate import find_cause
 from opslib.telemetry.capture import open_capture
 
 LENGTHS_S = (60, 120, 180, 240, 300)  # of the incident, and of the baseline before it
-QUIET = ("no_anomaly", "undetermined")
 
 
 @dataclass(frozen=True)
@@ -20,13 +19,16 @@ class Cut:
     length_s: int
     verdict: str
     summary: str
+    missing: tuple[str, ...]
 
     @property
-    def is_alarm(self) -> bool:
-        """Who is asked about few calls may ask for more; whoever blames somebody, or anything else, alarms."""
-        return self.verdict not in QUIET or (
-            self.verdict == "undetermined" and "more calls" not in self.summary
-        )
+    def outcome(self) -> str:
+        """Say what it was: to blame somebody is a false alarm, to find the whole machine slower need be none."""
+        if self.verdict == "no_anomaly":
+            return "no anomaly"
+        if self.verdict == "undetermined":
+            return "everything slower alike" if "alike" in " ".join(self.missing) else "undetermined"
+        return "false alarm"
 
 
 def cuts(capture: Path, number: int) -> Iterator[Cut]:
@@ -43,4 +45,5 @@ def cuts(capture: Path, number: int) -> Iterator[Cut]:
             verdict = find_cause(
                 "payment", capture=capture, window=str(incident), baseline=str(incident.before())
             ).verdict
-            yield Cut((start - held.start_ns) / NS_PER_S, length_s, verdict.verdict, verdict.summary)
+            since_s = round((start - held.start_ns) / NS_PER_S, 1)
+            yield Cut(since_s, length_s, verdict.verdict, verdict.summary, verdict.missing)
