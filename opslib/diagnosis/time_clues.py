@@ -124,8 +124,9 @@ def _stopped(found: Sequence[Shift], by: Yardstick) -> set[str]:
         rose = all(max(s.z for s in group) >= by.critical / 2 for group in waits.values())
         added = {ends: _mean_added(group) for ends, group in waits.items()}
         into = [ns for (_, callee), ns in added.items() if callee == service]
-        least = min([own.added_ns, *into])
-        if len(added) >= 2 and rose and least >= weights.STOPPED_SHARE * max(added.values()):
+        most = max(added.values(), default=0.0)
+        late = all(ns >= weights.STOPPED_INTO * most for ns in into)
+        if len(added) >= 2 and rose and late and own.added_ns >= weights.STOPPED_SHARE * most:
             stopped.add(service)
     return stopped
 

@@ -43,9 +43,8 @@ HALF_LOG_RATE = 0.1  # so is one more line in every ten calls
 
 LOUD = 0.2  # of what logs say, where traces blame another and show the one that logs as before
 STOPPED = 0.3  # of what a wait says whose caller was itself held up
-STOPPED_SHARE = (
-    0.5  # as one is that added to its own work, and to the waits into it, half of what it added to any wait
-)
+STOPPED_SHARE = 0.5  # as one is that added to its own work half of what it added to any of its waits
+STOPPED_INTO = 0.35  # and to the waits into it a third: of these it holds up one end, of those out of it both
 
 LOG_RATIO = 2.0  # a pattern has risen when it comes twice as often
 METRIC_RATIO = 1.25  # a metric has shifted when its median moved by a quarter
