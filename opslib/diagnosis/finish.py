@@ -92,8 +92,9 @@ def _finish(
     blocking = gaps(evidence, calls, traced=bool(partial.counts["spans"]))
     clues = gather(evidence, partial, knowledge, calls, budget, service=service)
     candidates = rank(clues, doubtful=bool(blocking))
-    said = answer(service, calls, candidates, clues, blocking)
     frame = calls_frame(partial)
+    onset = _onset(evidence, frame)
+    said = answer(service, calls, candidates, clues, blocking, changed=onset is not None)
     told = said.verdict != "no_anomaly" and not blocking and candidates and len(partial.calls)
     verdict = Verdict(
         service=service,
@@ -102,7 +103,7 @@ def _finish(
         windows=evidence.windows,
         candidates=candidates,
         missing=said.missing,
-        onset=_onset(evidence, frame) if said.verdict != "no_anomaly" else None,
+        onset=onset if said.verdict != "no_anomaly" else None,
         scope=scope_of(evidence, partial.calls, calls, service, lead_of(candidates[0], clues))
         if told
         else (),

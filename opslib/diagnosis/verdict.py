@@ -79,14 +79,16 @@ def answer(
     candidates: Sequence[Candidate],
     clues: Sequence[Clue],
     blocking: tuple[str, ...],
+    *,
+    changed: bool = False,
 ) -> Answer:
-    """Decide the verdict."""
+    """Decide the verdict. changed: durations or failures of the calls have a change point for the worse."""
     name = printable(service, 80)
     state = _state(calls)
     if blocking:
         return Answer("undetermined", f"{name} {state}; cannot compare: {blocking[0]}", blocking)
     if not any(clue.significant for clue in clues):
-        return _nothing_stands_out(name, state, calls)
+        return _nothing_stands_out(name, state, calls, changed=changed)
     first = candidates[0]
     lead = lead_of(first, clues)
     tie = _tie(candidates, clues)
@@ -130,13 +132,22 @@ def _tie(candidates: Sequence[Candidate], clues: Sequence[Clue]) -> tuple[str, s
     return None
 
 
-def _nothing_stands_out(name: str, state: str, calls: CallShift) -> Answer:
-    """Calls may be slower all the same: then by what slows everything, and that no trace shows."""
+def _nothing_stands_out(name: str, state: str, calls: CallShift, *, changed: bool) -> Answer:
+    """Calls may be slower all the same: then by what slows everything, and that no trace shows, or they are too few."""
     slow = calls.ratio >= weights.SLOWER_RATIO and calls.added_ns >= weights.SLOWER_NS
-    if slow and calls.z >= weights.SLOWER_Z:
+    if not (slow and calls.z >= weights.SLOWER_Z) and not (changed and _is_much_worse(calls)):
+        return Answer("no_anomaly", f"{name} {state}; nothing rises above noise", ())
+    if min(calls.before.n, calls.after.n) < weights.FEW_CALLS:
+        needed = f"more calls: {calls.before.n:,} and {calls.after.n:,} are too few to say which part of them is worse"
+    else:
         needed = "metrics of the hosts (CPU, throttling): everything became slower alike"
-        return Answer("undetermined", f"{name} {state}; no part stands out", (needed,))
-    return Answer("no_anomaly", f"{name} {state}; nothing rises above noise", ())
+    return Answer("undetermined", f"{name} {state}; no part stands out", (needed,))
+
+
+def _is_much_worse(calls: CallShift) -> bool:
+    failing = calls.failed_after / max(calls.after.n, 1) - calls.failed_before / max(calls.before.n, 1)
+    slower = calls.ratio >= weights.CHANGED_RATIO and calls.added_ns >= weights.SLOWER_NS
+    return slower or failing >= weights.CHANGED_FAILING
 
 
 def _state(calls: CallShift) -> str:

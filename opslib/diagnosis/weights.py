@@ -20,6 +20,11 @@ SLOWER_RATIO = 2.0  # calls as a whole, where no part stands out: twice as slow
 ONSET_RATIO = 1.4  # calls before and after an onset, in the mean, at the median or at the ninth decile
 SLOWER_Z = 5.0  # and that beyond chance, allowing for calls alike in time
 SLOWER_NS = 1_000_000  # and at least 1 ms: below that no user and no SLO notices
+CHANGED_RATIO = (
+    3.0  # after a change point for the worse nobody says "no anomaly" where calls are three times as slow
+)
+CHANGED_FAILING = 0.1  # or one in ten more fails
+FEW_CALLS = 100  # in either window: then more calls would tell which part it is
 PART_RATIO = 1.5  # one piece of work or wait: half as much again
 PART_SHARE = 0.10  # and a tenth of the duration of the calls that it is in
 FAILING_SHARE = 0.01  # one call in a hundred more fails

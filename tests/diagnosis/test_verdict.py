@@ -87,6 +87,14 @@ def test_what_slows_all_work_alike_is_not_blamed_on_one_part():
     assert "everything" in found.missing[0]
 
 
+def test_calls_that_changed_much_are_no_healthy_ones_where_they_are_too_few_to_blame_a_part():
+    found = diagnose(evidence(shop(4, 40, 40, Fault(risk_ms=80, tenant="acme"))), "payment").verdict
+
+    assert found.verdict == "undetermined"
+    assert found.missing == ("more calls: 40 and 40 are too few to say which part of them is worse",)
+    assert found.onset is not None
+
+
 def test_too_few_calls_are_said_so():
     found = diagnose(evidence(shop(5, 100, 19, Fault(edge_ms=300))), "payment").verdict
 

@@ -19,7 +19,7 @@ from opslib.telemetry.capture import open_capture
 
 # What payment's calls need, and less of the rest than by default: on a busy machine the shop must carry its load.
 LOAD = {"payment": 8.0, "browse": 8.0, "orders": 4.0}
-RECOVERY_S = 90.0  # at most; a turn that begins on a shop that is not well says so
+RECOVERY_S = 300.0  # at most; a turn that begins on a shop that is not well says so
 _WELL_CALLS, _WELL_NS = 64, 60_000_000  # the latest calls, and what nine in ten of them take at most
 
 
