@@ -43,14 +43,17 @@ class Split:
 
 
 def find_splits(n: int, series_of: SeriesOf) -> tuple[Split, ...]:
-    """Return the splits of n calls, by index; at least SHORTEST calls lie between two."""
-    critical = _CRITICAL + _PER_DECADE * max(math.log10(max(n, 1) / 100), 0.0)
+    """Return the splits of n calls, by index; at least SHORTEST calls lie between two.
 
-    def best_of(lo: int, hi: int) -> Split | None:
+    What follows the last one is looked at as if nothing had been before it.
+    """
+
+    def best_of(lo: int, hi: int, critical: float) -> Split | None:
         split = _best_split(series_of(slice(lo, hi)), critical)
         return split and Split(lo + split.at, split.z, lo + split.first, lo + split.last)
 
-    found = [(lo, hi, split) for lo, hi in _intervals(n) if (split := best_of(lo, hi)) is not None]
+    critical = _critical(n)
+    found = [(lo, hi, split) for lo, hi in _intervals(n) if (split := best_of(lo, hi, critical)) is not None]
     kept: list[Split] = []
     for lo, hi, split in sorted(found, key=lambda each: (-each[2].z, each[0], each[1])):
         if not any(lo < other.at < hi for other in kept):
@@ -59,12 +62,19 @@ def find_splits(n: int, series_of: SeriesOf) -> tuple[Split, ...]:
     return tuple(sorted(kept, key=lambda split: split.at))
 
 
-def _between(n: int, kept: Iterable[Split], best_of: Callable[[int, int], Split | None]) -> Iterator[Split]:
+def _critical(n: int) -> float:
+    return _CRITICAL + _PER_DECADE * max(math.log10(max(n, 1) / 100), 0.0)
+
+
+def _between(
+    n: int, kept: Iterable[Split], best_of: Callable[[int, int, float], Split | None]
+) -> Iterator[Split]:
     """Yield what the whole of each stretch between two splits shows, which no interval may have fitted."""
     todo = list(pairwise([0, *sorted(split.at for split in kept), n]))
     while todo:
         lo, hi = todo.pop()
-        split = best_of(lo, hi) if hi - lo >= 2 * SHORTEST else None
+        critical = _critical(n if hi < n else hi - lo)
+        split = best_of(lo, hi, critical) if hi - lo >= 2 * SHORTEST else None
         if split is not None:
             yield split
             todo += [(lo, split.at), (split.at, hi)]

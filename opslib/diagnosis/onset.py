@@ -9,7 +9,7 @@ is worse, they changed too.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -66,6 +66,15 @@ class _Aspect:
     def alike(self, one: Ints, other: Ints) -> bool:
         return not self.worse(one, other) and not self.worse(other, one)
 
+    def cut_also_by(self, *others: _Aspect) -> _Aspect:
+        """Return the aspect with what others show as changes too, the surest first, where it saw none nearby."""
+        splits = list(self.splits)
+        for split in sorted((s for o in others for s in o.splits), key=lambda s: (-s.z, s.at)):
+            if all(abs(split.at - kept.at) >= SHORTEST for kept in splits):
+                splits.append(split)
+        splits.sort(key=lambda s: s.at)
+        return replace(self, splits=tuple(splits), parts=_parts(len(np.concatenate(self.parts)), splits))
+
 
 def find_onset(times_ns: Ints, durations_ns: Ints, errors: NDArray[np.bool_]) -> Onset | None:
     """Return when calls became as bad as they are now, None where they are not worse than before. As `find_course`."""
@@ -78,7 +87,7 @@ def find_course(times_ns: Ints, durations_ns: Ints, errors: NDArray[np.bool_], s
     Arrays of one length, in any order: start and duration in ns, failed or not, number of spans. A fault that was
     cleared is no onset; of a fault that grew it is the last time before which calls were as well as they ever were.
     """
-    order = np.lexsort((durations_ns, times_ns))
+    order = np.lexsort((spans, errors, durations_ns, times_ns))
     order = order[:: -(-len(order) // _MOST) or 1]
     calls = _Calls(
         times_ns[order], durations_ns[order], errors[order].astype(np.float64), spans[order].astype(np.int64)
@@ -86,6 +95,7 @@ def find_course(times_ns: Ints, durations_ns: Ints, errors: NDArray[np.bool_], s
     if len(order) < 2 * SHORTEST:
         return Course()
     time, failing, structure = _time(calls), _failing(calls), _structure(calls)
+    time, failing = time.cut_also_by(failing, structure), failing.cut_also_by(time, structure)
     usual = _usual(structure, calls)
     found = [split for aspect in (time, failing) if (split := _change(aspect, calls, usual)) is not None]
     split = max(found, key=lambda each: each.z) if found else _new_structure(structure, usual)
@@ -133,8 +143,12 @@ def _aspect(
     drained: Callable[[Ints, Ints], bool] = lambda *_: False,
 ) -> _Aspect:
     splits = find_splits(n, series_of)
+    return _Aspect(splits, _parts(n, splits), level, worse, drained)
+
+
+def _parts(n: int, splits: Sequence[Split]) -> tuple[Ints, ...]:
     bounds = [0, *(split.at for split in splits), n]
-    return _Aspect(splits, tuple(np.arange(a, b) for a, b in pairwise(bounds)), level, worse, drained)
+    return tuple(np.arange(a, b) for a, b in pairwise(bounds))
 
 
 def _ranks(values: Ints, upper: Sequence[float]) -> list[Floats]:

@@ -2,7 +2,7 @@
 
 A machine that is busy slows all work, some of it more. The smallest growth among all services' own work is taken for such
 a common factor and charged to nobody; what grew must exceed it by as much again (of a large one, by the factor e) to be
-called the cause.
+called the cause, unless it is most of all added time.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def _strength(shift: Shift, by: Yardstick) -> float:
 
 def is_significant(shift: Shift, by: Yardstick) -> bool:
     """Tell whether one shift is beyond chance and large enough to act on."""
-    as_much_again = min(by.common, weights.COMMON_MATTERS)
+    outweighs = by.shares.get(shift.place.label, 0.0) >= weights.MOST_PERCENT
+    as_much_again = 0.0 if outweighs else min(by.common, weights.COMMON_MATTERS)
     return _is_large(shift, by) and by.growth(shift) >= math.log(weights.PART_RATIO) + as_much_again
 
 

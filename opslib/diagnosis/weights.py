@@ -29,6 +29,7 @@ PART_RATIO = 1.5  # one piece of work or wait: half as much again
 PART_SHARE = 0.10  # and a tenth of the duration of the calls that it is in
 FAILING_SHARE = 0.01  # one call in a hundred more fails
 COMMON_MATTERS = 1.0  # logarithm: what all share must be exceeded by as much again, at most by the factor e
+MOST_PERCENT = 60.0  # unless it is this much of all added time
 STRUCTURE_CHANGE = 0.15  # tuned: calls per parent call: more or fewer by 15 % of the larger rate
 STRUCTURE_SHARE = 0.02  # tuned: one parent span in fifty calls something else than before
 

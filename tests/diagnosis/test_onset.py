@@ -125,7 +125,7 @@ def test_well_after_many_faults_is_no_onset_and_says_since_when(seed):
     found, starts = course(seed, *before, ("well", 120))
 
     assert found.onset is None
-    assert abs(found.steady_ns / S - starts[-1]) < 4
+    assert found.steady_ns / S > starts[-1] - 4, "what is compared never lies under the fault"
 
 
 def test_calls_that_do_less_are_an_onset_although_they_are_quicker():

@@ -114,5 +114,5 @@ def environment_toml() -> str:
     for service in SERVICES:
         lines += ["", f"[environments.lab.services.{service}]", f'traces = "{service}"']
         if service == "payment":
-            lines.append("slo = {availability_pct = 99.5, p95_ms = 80}")
+            lines.append("slo = {availability_pct = 99.5, p95_ms = 50}")
     return "\n".join(lines) + "\n"
