@@ -19,12 +19,14 @@ from opslib.diagnosis.gather import gather
 from opslib.diagnosis.knowledge import learn
 from opslib.diagnosis.onset import find_onset
 from opslib.diagnosis.partial import Partial, empty_partial, in_order, map_block, merge, only_group
-from opslib.diagnosis.rank import rank
+from opslib.diagnosis.rank import nobody_sure, rank
 from opslib.diagnosis.scope import scope_of
 from opslib.diagnosis.verdict import answer, completeness, gaps, lead_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_NO_CAUSE = ("no_anomaly", "undetermined")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def _finish(
     budget, tail = budgets(partial, knowledge)
     blocking = gaps(evidence, calls, traced=bool(partial.counts["spans"]))
     clues = gather(evidence, partial, knowledge, calls, budget, service=service)
-    candidates = rank(clues, doubtful=bool(blocking))
+    candidates = rank(clues)
     frame = calls_frame(partial)
     onset = _onset(evidence, frame)
     said = answer(service, calls, candidates, clues, blocking, changed=onset is not None)
@@ -101,7 +103,7 @@ def _finish(
         verdict=said.verdict,
         summary=said.summary,
         windows=evidence.windows,
-        candidates=candidates,
+        candidates=candidates if said.verdict not in _NO_CAUSE else nobody_sure(candidates),
         missing=said.missing,
         onset=onset if said.verdict != "no_anomaly" else None,
         scope=scope_of(evidence, partial.calls, calls, service, lead_of(candidates[0], clues))

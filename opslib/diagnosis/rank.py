@@ -6,6 +6,7 @@ Families add as independent witnesses, 1 - product(1 - weight x strength). Ties 
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -16,15 +17,15 @@ from opslib.diagnosis.clues import Clue
 _EVIDENCE = 8  # findings kept per suspect, strongest first
 
 
-def rank(clues: Sequence[Clue], *, doubtful: bool) -> tuple[Candidate, ...]:
-    """Return the suspects, best first. doubtful: the windows cannot be compared, so nobody is more than a suspect."""
+def rank(clues: Sequence[Clue]) -> tuple[Candidate, ...]:
+    """Return the suspects, best first."""
     by_service: dict[str, list[Clue]] = defaultdict(list)
     for clue in clues:
         by_service[clue.service].append(clue)
     suspects = [(score(found), service, _strongest_first(found)) for service, found in by_service.items()]
     suspects.sort(key=lambda suspect: (-suspect[0], suspect[1]))
     return tuple(
-        _candidate(number, service, value, found, doubtful=doubtful)
+        _candidate(number, service, value, found)
         for number, (value, service, found) in enumerate(suspects, start=1)
     )
 
@@ -53,7 +54,7 @@ def _strongest_first(clues: Sequence[Clue]) -> list[Clue]:
     )
 
 
-def _candidate(number: int, service: str, value: float, clues: list[Clue], *, doubtful: bool) -> Candidate:
+def _candidate(number: int, service: str, value: float, clues: list[Clue]) -> Candidate:
     lead = clues[0]
     pods = {clue.pod for clue in clues}
     apart = next((clue.pod for clue in clues if clue.family == "pod"), None)
@@ -62,7 +63,7 @@ def _candidate(number: int, service: str, value: float, clues: list[Clue], *, do
         kind=lead.kind,
         service=service,
         score=value,
-        confidence=confidence(value, doubtful=doubtful or lead.silent),
+        confidence=confidence(value, silent=lead.silent),
         pod=lead.pod if len(pods) == 1 else apart if lead.kind != "release" else None,
         edge=lead.edge,
         operation=lead.operation,
@@ -70,8 +71,13 @@ def _candidate(number: int, service: str, value: float, clues: list[Clue], *, do
     )
 
 
-def confidence(value: float, *, doubtful: bool) -> Confidence:
+def nobody_sure(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Return the same suspects where the verdict names no cause: nobody is more than a suspect then."""
+    return tuple(dataclasses.replace(candidate, confidence="low") for candidate in candidates)
+
+
+def confidence(value: float, *, silent: bool) -> Confidence:
     """Say a score in words; where the suspect itself is silent nothing better than low."""
-    if doubtful or value < weights.MEDIUM:
+    if silent or value < weights.MEDIUM:
         return "low"
     return "high" if value >= weights.HIGH else "medium"

@@ -85,6 +85,7 @@ def test_what_slows_all_work_alike_is_not_blamed_on_one_part():
 
     assert found.verdict == "undetermined"
     assert "everything" in found.missing[0]
+    assert {candidate.confidence for candidate in found.candidates} <= {"low"}
 
 
 def test_calls_that_changed_much_are_no_healthy_ones_where_they_are_too_few_to_blame_a_part():
@@ -93,6 +94,9 @@ def test_calls_that_changed_much_are_no_healthy_ones_where_they_are_too_few_to_b
     assert found.verdict == "undetermined"
     assert found.missing == ("more calls: 40 and 40 are too few to say which part of them is worse",)
     assert found.onset is not None
+    assert (found.candidates[0].service, found.candidates[0].confidence) == ("risk", "low"), (
+        "a suspect, no more"
+    )
 
 
 def test_too_few_calls_are_said_so():
