@@ -23,9 +23,9 @@ from opslib.lab.waiting import wait_for
 
 CALLS = 30  # of payment, needed from before the fault and again under it
 ENOUGH = 48  # wanted, where they come in time: a share of failures shows only in more calls
+MET, MOST = 24, 96  # calls that are met by the fault itself, and at most so many for them
 RECOVERED = 80  # wanted after a fault was cleared, where queues have to drain first
-PATIENCE_S = 10.0  # for each half; then what is needed is enough
-RECOVERY_S = 14.0
+PATIENCE_S = 10.0  # for ENOUGH calls, for more of them more; then what is needed is enough
 LIMIT_S = 30.0
 _HEALTHY = SCENARIOS["healthy"]
 
@@ -55,12 +55,11 @@ class _Injection:
         call(self.address, "apply", timeout_s=20, **fault)
         return self.clock.now_ns()
 
-    def await_calls(self, since_ns: int, what: str, *, recovering: bool = False) -> int:
+    def await_calls(self, since_ns: int, what: str, *, at_least: int = 0) -> int:
         """Wait for calls that began at `since_ns` or later. Raises LabError at the deadline."""
         seen, begin_s = -1, self.clock.monotonic_s()
-        wanted, patience_s = (
-            (max(self.wanted, RECOVERED), RECOVERY_S) if recovering else (self.wanted, PATIENCE_S)
-        )
+        wanted = max(self.wanted, at_least)
+        patience_s = PATIENCE_S * max(wanted / ENOUGH, 1.0)
 
         def enough() -> int | None:
             nonlocal seen
@@ -91,8 +90,8 @@ def inject(
 ) -> dict[str, Any]:
     """Bring a scenario about and return once the capture holds payment calls from before it and under it.
 
-    Of each `enough`, or after PATIENCE_S at least CALLS. A scenario in effect is cleared first; then more are waited for
-    before the next one, RECOVERED or after RECOVERY_S at least CALLS. Raises UsageError for an unknown scenario, EnvironmentNotFoundError where no
+    Of each `enough`, or after PATIENCE_S at least CALLS; of a fault that meets few calls more, and more before it where
+    another had to be cleared first. Raises UsageError for an unknown scenario, EnvironmentNotFoundError where no
     lab runs, RefusedError while another injection is under way, LabError after LIMIT_S; the shop is then healthy.
     """
     wanted = scenario(name)
@@ -106,13 +105,13 @@ def inject(
         if recovering and wanted.standing:
             run.await_calls(clean_ns, "after the fault before")
         if not wanted.standing and not wanted.begins_broken:
-            before = run.await_calls(clean_ns, "before the fault", recovering=recovering)
+            before = run.await_calls(clean_ns, "before the fault", at_least=RECOVERED if recovering else 0)
         try:
             if wanted.standing:
                 clean_ns = run.prepare(wanted)
                 before = run.await_calls(clean_ns, "before the fault")
             since_ns = run.set(wanted)
-            under = run.await_calls(since_ns, "under the fault")
+            under = run.await_calls(since_ns, "under the fault", at_least=_needed(wanted))
         except BaseException:
             run.set(_HEALTHY)
             raise
@@ -133,6 +132,11 @@ def _check_rate(rates: Mapping[str, float]) -> None:
             f"at {rate:g} {SERVICE} calls a second, {2 * CALLS} calls do not fit into {LIMIT_S:g} s",
             hint=f"start the lab with more: --load {SERVICE}=8",
         )
+
+
+def _needed(wanted: Scenario) -> int:
+    """Return under how many calls a fault shows that meets a share of them only."""
+    return min(round(MET / wanted.share), MOST)
 
 
 def _is_broken(folder: Folder) -> bool:

@@ -59,6 +59,7 @@ class Scenario:
     standing: Knobs = field(default_factory=dict)  # what is so before the fault already
     keep_slower_ms: float | None = None  # under the fault only slower traces are kept
     begins_broken: bool = False  # nothing was captured before
+    share: float = 1.0  # of the calls that meet the fault
 
     def fault(self) -> dict[str, Any]:
         """Return what the supervisor is told to set.
@@ -118,6 +119,7 @@ _PLAIN = (
         "payment fails a share of its calls with an exception of its own",
         Truth("service", "payment"),
         knobs={"payment": {"fail_share": 0.3}},
+        share=0.3,
     ),
     Scenario(
         "ledger-missing-index",
@@ -171,6 +173,7 @@ _MIXED = (
         "the scorer of risk does heavy work for one tenant of four",
         Truth("service", "risk", scope=("tenant", "initech")),
         knobs={"risk": {"score_cpu_ms.initech": 80.0}},
+        share=0.25,
     ),
     Scenario(
         "bad-release",
@@ -181,6 +184,7 @@ _MIXED = (
             Helper("payment", {"version": "1.5.0", "knobs": {"sign_cpu_ms": 80.0, "fail_share": 0.02}}),
         ),
         rollout=Rollout("payment", "1.5.0"),
+        share=0.4,
     ),
 )
 

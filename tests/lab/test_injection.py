@@ -132,7 +132,27 @@ def test_what_is_in_effect_is_cleared_first_and_recovery_is_waited_for(tmp_path:
 
     assert [list(fault["knobs"]) for fault in fake.applied] == [["proxy"], [], ["risk"]]
     assert result["clean_since_ns"] == began_ns
-    assert result["since_ns"] - began_ns >= 5.9 * S
+    assert result["since_ns"] - began_ns >= 9.9 * S, "queues drain"
+    assert result["seconds"] < 20
+
+
+def test_of_a_fault_that_meets_one_call_in_four_more_are_waited_for(tmp_path: Path, fake: FakeLab) -> None:
+    result = inject(tmp_path, "slow-only-for-one-tenant", fake)
+
+    assert (result["calls_before"] < 60, result["calls_under"] >= 96) == (True, True)
+    assert result["seconds"] < 20
+
+
+def test_what_stands_before_a_fault_comes_about_in_a_shop_that_has_recovered(
+    tmp_path: Path, fake: FakeLab
+) -> None:
+    inject(tmp_path, "edge-delay", fake)
+    began_ns = fake.clock.now_ns()
+    result = inject(tmp_path, "uninstrumented", fake)
+
+    assert [list(fault["knobs"]) for fault in fake.applied] == [["proxy"], [], ["risk"], ["risk"]]
+    assert result["clean_since_ns"] - began_ns >= 5.9 * S
+    assert result["since_ns"] - result["clean_since_ns"] >= 5.9 * S
 
 
 def test_too_few_calls_end_at_the_limit_with_a_healthy_shop(tmp_path: Path, fake: FakeLab) -> None:
