@@ -42,14 +42,20 @@ class Split:
     last: int
 
 
+def shortest(n: int) -> int:
+    """Return how many of n calls there are at least between two splits."""
+    return max(SHORTEST, n // (2 * _FINEST))
+
+
 def find_splits(n: int, series_of: SeriesOf) -> tuple[Split, ...]:
-    """Return the splits of n calls, by index; at least SHORTEST calls lie between two.
+    """Return the splits of n calls, by index; at least `shortest` calls lie between two.
 
     What follows the last one is looked at as if nothing had been before it.
     """
+    least = shortest(n)
 
     def best_of(lo: int, hi: int, critical: float) -> Split | None:
-        split = _best_split(series_of(slice(lo, hi)), critical)
+        split = _best_split(series_of(slice(lo, hi)), least, critical) if hi - lo >= 2 * least else None
         return split and Split(lo + split.at, split.z, lo + split.first, lo + split.last)
 
     critical = _critical(n)
@@ -74,7 +80,7 @@ def _between(
     while todo:
         lo, hi = todo.pop()
         critical = _critical(n if hi < n else hi - lo)
-        split = best_of(lo, hi, critical) if hi - lo >= 2 * SHORTEST else None
+        split = best_of(lo, hi, critical)
         if split is not None:
             yield split
             todo += [(lo, split.at), (split.at, hi)]
@@ -82,8 +88,8 @@ def _between(
 
 def _intervals(n: int) -> Iterator[tuple[int, int]]:
     """Yield layers of ever shorter intervals, each overlapping the next by half; the last one of each ends at n."""
-    length, shortest = float(n), max(2 * SHORTEST, n // _FINEST)
-    while length >= shortest:
+    length = float(n)
+    while length >= 2 * shortest(n):
         size = int(length)
         count = 2 * math.ceil(n / size) - 1
         for number in range(count):
@@ -92,28 +98,28 @@ def _intervals(n: int) -> Iterator[tuple[int, int]]:
         length /= _DECAY
 
 
-def _best_split(several: Iterable[Floats], critical: float) -> Split | None:
+def _best_split(several: Iterable[Floats], least: int, critical: float) -> Split | None:
     best: Split | None = None
     for series in several:
-        z = _z_of_splits(series)
+        z = _z_of_splits(series, least)
         highest = float(z.max())
         if highest < critical:
             continue
-        at = int(np.argmax(z)) + SHORTEST
+        at = int(np.argmax(z)) + least
         sure = highest / math.sqrt(_design(series[:at], series[at:]))
         if sure >= critical and (best is None or sure > best.z):
-            good = np.flatnonzero(z**2 >= highest**2 - _LIKELY * (highest / sure) ** 2) + SHORTEST
+            good = np.flatnonzero(z**2 >= highest**2 - _LIKELY * (highest / sure) ** 2) + least
             best = Split(at, sure, int(good[0]), int(good[-1]))
     return best
 
 
-def _z_of_splits(series: Floats) -> Floats:
+def _z_of_splits(series: Floats, least: int) -> Floats:
     """Return |z| of the difference of both sides for every split that leaves enough calls on both.
 
     Of a yes-or-no series by the arcsine difference: one failure in a short end is no change.
     """
     n = len(series)
-    at = np.arange(SHORTEST, n - SHORTEST + 1)
+    at = np.arange(least, n - least + 1)
     left = np.cumsum(series)[at - 1]
     right = float(series.sum()) - left
     if ((series == 0) | (series == 1)).all():

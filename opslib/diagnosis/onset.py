@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from opslib.core.model import Onset
 from opslib.diagnosis import weights
-from opslib.diagnosis.changepoints import SHORTEST, Floats, SeriesOf, Split, find_splits
+from opslib.diagnosis.changepoints import SHORTEST, Floats, SeriesOf, Split, find_splits, shortest
 
 Ints = NDArray[np.int64]
 
@@ -68,12 +68,12 @@ class _Aspect:
 
     def cut_also_by(self, *others: _Aspect) -> _Aspect:
         """Return the aspect with what others show as changes too, the surest first, where it saw none nearby."""
-        splits = list(self.splits)
+        n, splits = len(np.concatenate(self.parts)), list(self.splits)
         for split in sorted((s for o in others for s in o.splits), key=lambda s: (-s.z, s.at)):
-            if all(abs(split.at - kept.at) >= SHORTEST for kept in splits):
+            if all(abs(split.at - kept.at) >= shortest(n) for kept in splits):
                 splits.append(split)
         splits.sort(key=lambda s: s.at)
-        return replace(self, splits=tuple(splits), parts=_parts(len(np.concatenate(self.parts)), splits))
+        return replace(self, splits=tuple(splits), parts=_parts(n, splits))
 
 
 def find_onset(times_ns: Ints, durations_ns: Ints, errors: NDArray[np.bool_]) -> Onset | None:
@@ -227,15 +227,15 @@ def _new_structure(structure: _Aspect, usual: float) -> Split | None:
 
 def _steady_since(aspect: _Aspect, onset: Split | None) -> int:
     """Return the first row from which calls were alike until the onset, or up to now."""
-    if onset is None:
-        end, last = int(aspect.parts[-1][-1]) + 1, len(aspect.parts) - 1
-    else:
+    end = n = int(aspect.parts[-1][-1]) + 1
+    last = len(aspect.parts) - 1
+    if onset is not None:
         end = onset.at
         # A split of the same change, seen from another side, is where the time before it ends.
-        last = sum(split.at < end - SHORTEST for split in aspect.splits)
+        last = sum(split.at < end - shortest(n) for split in aspect.splits)
     start = int(aspect.parts[last][0])
     for i in reversed(range(last)):
-        if end - start >= SHORTEST and not aspect.alike(aspect.parts[i], aspect.parts[last]):
+        if end - start >= shortest(n) and not aspect.alike(aspect.parts[i], aspect.parts[last]):
             break
         start = int(aspect.parts[i][0])
     return start

@@ -177,3 +177,19 @@ def test_few_calls_have_no_course():
     assert find_course(*arrays, np.full(40, 6)) == find_course(
         *(a[:0] for a in arrays), np.zeros(0, np.int64)
     )
+
+
+def test_of_very_many_calls_a_part_is_enough():
+    time, duration, error, starts = calls(6, ("well", 40_000), ("edge", 5_000), rate=400.0)
+    found = find_course(time, duration, error, np.full(45_000, 6))
+
+    assert abs(found.onset.time_ns / S - starts[1]) < 0.1
+    assert found.steady_ns is None or found.steady_ns / S < starts[1] - 0.1
+
+
+def test_calls_at_one_time_may_come_in_any_order():
+    time, duration, error, _ = calls(7, ("well", 200), ("errors", 80))
+    pairs = np.repeat(time[::2], 2), np.repeat(duration[::2], 2), error, np.arange(280) % 3 + 5
+    order = np.random.default_rng(1).permutation(280)
+
+    assert find_course(*(column[order] for column in pairs)) == find_course(*pairs)
