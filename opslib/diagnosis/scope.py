@@ -56,12 +56,14 @@ def scope_of(
     """Return what sets slow calls apart, strongest first. calls: of `Partial`. lead: the first suspect's first clue."""
     rule = _rule(calls, shift)
     slow, normal = _sides(calls, rule)
-    if min(len(slow), len(normal)) < weights.SCOPE_CALLS:
+    few = min(len(slow), len(normal)) < weights.SCOPE_CALLS
+    if few and not lead.version:
         return ()
     traces = frozenset(sample_of(slow, weights.SCOPE_TRACES) | sample_of(normal, weights.SCOPE_TRACES))
     marked = marked_calls(_blocks(evidence, traces), service, evidence.windows, traces)
     chosen = _split(marked, rule, normal_is_incident=_incident_has_normal(calls, rule))
-    items = _apart(*chosen, tuple(dict.fromkeys((lead.service, *(lead.edge or ()), service))))
+    about = tuple(dict.fromkeys((lead.service, *(lead.edge or ()), service)))
+    items = () if few else _apart(*chosen, about)
     return _release_first(items, chosen, lead) if lead.version else items[:_MOST]
 
 
@@ -173,7 +175,7 @@ def _release_first(
     sides: tuple[list[MarkedCall], list[MarkedCall]],
     lead: Clue,
 ) -> tuple[ScopeItem, ...]:
-    """A blamed release heads the list, whatever else its calls have in common."""
+    """A blamed release heads the list, whatever else its calls have in common, and however few they are."""
     mark = Mark("version", lead.service, lead.version)
     shares = [sum(mark in c.marks for c in side) / max(len(side), 1) for side in sides]
     blamed = ScopeItem("version", lead.version, round(shares[0], 4), round(shares[1], 4))

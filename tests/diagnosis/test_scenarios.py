@@ -81,6 +81,14 @@ def test_a_bad_release_is_told_from_its_other_version(calls, seed):
     assert "version 2.0" in found.summary
 
 
+def test_a_blamed_release_is_the_scope_also_where_few_calls_are_slow():
+    found = verdict(Fault(release=0.4, release_error=0.3), 3, (30, 30))
+
+    assert first(found) == ("release", "payment")
+    (only,) = found.scope
+    assert (only.attribute, only.value, only.share_slow > only.share_normal) == ("version", "2.0", True)
+
+
 @seeds
 def test_of_two_rollouts_at_once_the_one_that_does_worse_is_blamed(seed):
     found = verdict(dataclasses.replace(BAD_RELEASE, risk_release=0.5), seed)
