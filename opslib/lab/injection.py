@@ -39,7 +39,7 @@ class _Injection:
     progress: Callable[[str], None]
     clock: Clock
     deadline_s: float
-    wanted: int = ENOUGH
+    wanted: int = 0  # calls of each half; 0: what the scenario needs
 
     def set(self, wanted: Scenario) -> int:
         """Bring a scenario about; return since when it is in effect."""
@@ -58,8 +58,10 @@ class _Injection:
     def await_calls(self, since_ns: int, what: str, *, at_least: int = 0) -> int:
         """Wait for calls that began at `since_ns` or later. Raises LabError at the deadline."""
         seen, begin_s = -1, self.clock.monotonic_s()
-        wanted = max(self.wanted, at_least)
-        patience_s = PATIENCE_S * max(wanted / ENOUGH, 1.0)
+        left_s = self.deadline_s - begin_s
+        wanted = self.wanted or max(ENOUGH, at_least)
+        # Less where little time is left: the calls under the fault are waited for last, and must come too.
+        patience_s = min(PATIENCE_S * max(wanted / ENOUGH, 1.0), 0.6 * left_s)
 
         def enough() -> int | None:
             nonlocal seen
@@ -70,7 +72,6 @@ class _Injection:
             patient = self.clock.monotonic_s() - begin_s < patience_s
             return count if count >= (wanted if patient else CALLS) else None
 
-        left_s = self.deadline_s - self.clock.monotonic_s()
         found = wait_for(enough, left_s, self.clock, every_s=0.25)
         if found is None:
             raise LabError(
@@ -85,13 +86,13 @@ def inject(
     name: str,
     progress: Callable[[str], None] = lambda _: None,
     *,
-    enough: int = ENOUGH,
+    enough: int = 0,
     clock: Clock | None = None,
 ) -> dict[str, Any]:
     """Bring a scenario about and return once the capture holds payment calls from before it and under it.
 
-    Of each `enough`, or after PATIENCE_S at least CALLS; of a fault that meets few calls more, and more before it where
-    another had to be cleared first. Raises UsageError for an unknown scenario, EnvironmentNotFoundError where no
+    Of each `enough`; without it ENOUGH, of a fault that meets few calls more, and more before it where another had to be
+    cleared first. Where they do not come in time at least CALLS. Raises UsageError for an unknown scenario, EnvironmentNotFoundError where no
     lab runs, RefusedError while another injection is under way, LabError after LIMIT_S; the shop is then healthy.
     """
     wanted = scenario(name)

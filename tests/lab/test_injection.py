@@ -143,6 +143,24 @@ def test_of_a_fault_that_meets_one_call_in_four_more_are_waited_for(tmp_path: Pa
     assert result["seconds"] < 20
 
 
+def test_when_calls_come_slowly_what_is_needed_is_enough_before_the_limit(
+    tmp_path: Path, fake: FakeLab
+) -> None:
+    inject(tmp_path, "edge-delay", fake)
+    fake.rate = 4.0
+    result = inject(tmp_path, "slow-only-for-one-tenant", fake)
+
+    assert (30 <= result["calls_before"] < 80, 30 <= result["calls_under"] < 96) == (True, True)
+    assert result["seconds"] < 30
+
+
+def test_as_many_calls_as_are_asked_for_are_enough(tmp_path: Path, fake: FakeLab) -> None:
+    inject(tmp_path, "edge-delay", fake)
+    result = lab.inject(tmp_path, "payment-exception", clock=fake.clock, enough=30)
+
+    assert (30 <= result["calls_before"] < 40, 30 <= result["calls_under"] < 40) == (True, True)
+
+
 def test_what_stands_before_a_fault_comes_about_in_a_shop_that_has_recovered(
     tmp_path: Path, fake: FakeLab
 ) -> None:
