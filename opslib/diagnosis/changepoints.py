@@ -21,9 +21,8 @@ from opslib.diagnosis import weights
 Floats = NDArray[np.float64]
 SeriesOf = Callable[[slice], Sequence[Floats]]  # what is looked at in a part of the calls
 
-SHORTEST = (
-    weights.MIN_CALLS + 4
-)  # calls in a segment: fewer could not be compared, and windows round at their ends
+# calls in a segment: fewer could not be compared, and windows round at their ends
+SHORTEST = weights.MIN_CALLS + 4
 # of the largest z over all splits of a hundred calls, and more for ten times as many
 _CRITICAL, _PER_DECADE = 3.6, 0.75
 _FINEST = 150  # the shortest interval is this part of all calls
@@ -79,8 +78,7 @@ def _between(
     todo = list(pairwise([0, *sorted(split.at for split in kept), n]))
     while todo:
         lo, hi = todo.pop()
-        critical = _critical(n if hi < n else hi - lo)
-        split = best_of(lo, hi, critical)
+        split = best_of(lo, hi, _critical(n if hi < n else hi - lo))
         if split is not None:
             yield split
             todo += [(lo, split.at), (split.at, hi)]

@@ -92,8 +92,9 @@ def inject(
     """Bring a scenario about and return once the capture holds payment calls from before it and under it.
 
     Of each `enough`; without it ENOUGH, of a fault that meets few calls more, and more before it where another had to be
-    cleared first. Where they do not come in time at least CALLS. Raises UsageError for an unknown scenario, EnvironmentNotFoundError where no
-    lab runs, RefusedError while another injection is under way, LabError after LIMIT_S; the shop is then healthy.
+    cleared first. Where they do not come in time at least CALLS. Raises UsageError for an unknown scenario,
+    EnvironmentNotFoundError where no lab runs, RefusedError while another injection is under way, LabError after
+    LIMIT_S; the shop is then healthy.
     """
     wanted = scenario(name)
     clock = clock or SystemClock()
