@@ -15,7 +15,8 @@ The choices that every reader of spans shares:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -58,20 +59,10 @@ class SpanRows:
 
     def take(self, rows: NDArray[np.intp]) -> SpanRows:
         """Return these rows in this order."""
-        attributes = self.attributes
-        return SpanRows(
-            self.trace_ids,
-            self.trace[rows],
-            self.span[rows],
-            self.parent[rows],
-            self.has_parent[rows],
-            self.start[rows],
-            self.end[rows],
-            self.shape[rows],
-            self.texts,
-            self.peer_type,
-            Strings(attributes.codes[rows], attributes.values) if attributes else None,
-        )
+        columns = ("trace", "span", "parent", "has_parent", "start", "end", "shape")
+        taken: dict[str, Any] = {name: getattr(self, name)[rows] for name in columns}
+        texts = self.attributes
+        return replace(self, **taken, attributes=texts and Strings(texts.codes[rows], texts.values))
 
 
 def assemble(rows: SpanRows, windows: Windows | None = None) -> SpanBlock:
@@ -80,7 +71,9 @@ def assemble(rows: SpanRows, windows: Windows | None = None) -> SpanBlock:
     Traces without rows are left out, and with `windows` those whose root starts in neither.
     """
     order, same = _sorted(rows)
-    block = _block(rows.take(order[~same]), int(same.sum()))
+    repeats = rows.trace[order[same]]
+    present, trace = _renumber(rows.trace[order[~same]], len(rows.trace_ids))
+    block = _block(rows.take(order[~same]), present, trace, len(repeats))
     if windows is None:
         return block
     start = block.start[root_rows(block)]
@@ -88,17 +81,14 @@ def assemble(rows: SpanRows, windows: Windows | None = None) -> SpanBlock:
     for window in (windows.incident, windows.baseline):
         if window is not None:
             keep |= (start >= window.start_ns) & (start < window.end_ns)
-    if keep.all():
-        return block
-    kept_codes = np.unique(rows.trace)[keep]
-    return assemble(rows.take(np.flatnonzero(np.isin(rows.trace, kept_codes))))
+    return block if keep.all() else _only(block, keep, int(np.isin(repeats, present[keep]).sum()))
 
 
-def _block(rows: SpanRows, duplicates: int) -> SpanBlock:
-    present, trace = _renumber(rows.trace, len(rows.trace_ids))
+def _block(rows: SpanRows, present: NDArray[np.intp], trace: _Ints, duplicates: int) -> SpanBlock:
+    ids = rows.trace_ids
     return SpanBlock(
         trace=trace,
-        trace_ids=tuple(rows.trace_ids[i] for i in present.tolist()),
+        trace_ids=ids if len(present) == len(ids) else tuple(ids[i] for i in present.tolist()),
         parent=break_cycles(_parent_rows(trace, rows), rows.start),
         start=rows.start,
         end=np.maximum(rows.start, rows.end),
@@ -107,6 +97,23 @@ def _block(rows: SpanRows, duplicates: int) -> SpanBlock:
         duplicates=duplicates,
         **{name: Strings(text.codes[rows.shape], text.values) for name, text in rows.texts.items()},
     )
+
+
+def _only(block: SpanBlock, keep: NDArray[np.bool_], duplicates: int) -> SpanBlock:
+    """Return a block with some of its traces alone; no span has a parent in another trace."""
+    rows = keep[block.trace]
+    place = np.cumsum(rows) - 1
+    columns = {f.name: getattr(block, f.name) for f in fields(block)}
+    kept: dict[str, Any] = {
+        name: Strings(column.codes[rows], column.values) if isinstance(column, Strings) else column[rows]
+        for name, column in columns.items()
+        if isinstance(column, Strings | np.ndarray)
+    }
+    parent = kept["parent"]
+    kept["parent"] = np.where(parent >= 0, place[np.maximum(parent, 0)], parent)
+    kept["trace"] = (np.cumsum(keep) - 1)[kept["trace"]]
+    ids = tuple(compress(block.trace_ids, keep.tolist()))
+    return replace(block, **kept, trace_ids=ids, duplicates=duplicates)
 
 
 def _sorted(rows: SpanRows) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:

@@ -148,7 +148,7 @@ def _text(value: object) -> str:
 
 def sample_of(traces: pd.Series, most: int) -> set[str]:
     """Return at most `most` of the trace ids: those with the smallest hash, whatever their order."""
-    distinct = sorted(set(traces))
+    distinct = sorted(traces.unique().tolist())
     if len(distinct) <= most:
         return set(distinct)
     hashes = pd.util.hash_array(np.array(distinct, dtype=object), categorize=False)

@@ -142,7 +142,7 @@ class CallShift:
 def compare_calls(calls: pd.DataFrame, windows: Windows) -> CallShift:
     """Compare durations within operations (van Elteren's stratified rank test) and count failures."""
     before, after = (calls[calls["window"] == w] for w in (BASELINE, INCIDENT))
-    common = sorted(set(before["operation"]) & set(after["operation"]))
+    common = sorted(set(before["operation"].unique()) & set(after["operation"].unique()))
     total_z = total_variance = expected = actual = 0.0
     ranks = np.full(len(calls), 0.5)
     for operation in common:

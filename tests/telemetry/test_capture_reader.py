@@ -137,6 +137,22 @@ def test_a_small_memory_makes_more_blocks_of_the_same_traces(capture_folder):
         assert same(first, second)
 
 
+@pytest.mark.parametrize("block_rows", [2_000_000, 5_000])
+def test_shapes_that_a_sample_misses_are_read_all_the_same(tmp_path, made, block_rows):
+    rows = made.shop_rows(4_000, spacing_ns=1_000)
+    for number, row in enumerate(rows):
+        row["name"] = f'op "{number}"\x1f\x00'
+    rows += [row | {"trace_id": "f" * 32, "start_time_unix_nano": made.T0 + 900 * made.S} for row in rows[:4]]
+    made.write_parquet(tmp_path / "spans.parquet", "spans", rows)
+    made.write_manifest(tmp_path)
+    (expected,) = blocks_from_frame(made.frame_of("spans", rows), windows=_all())
+    found = read(tmp_path, _all(), limits=ReadLimits(block_rows=block_rows))
+    assert len(found) == (1 if block_rows > len(rows) else 4)
+    names = [text for block in found for text in texts(block.name)]
+    assert names == texts(expected.name)
+    assert len(found) > 1 or same(found[0], expected)
+
+
 def _all():
     return Windows(Window(0, 2**62))
 
