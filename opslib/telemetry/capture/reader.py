@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -210,7 +211,7 @@ class _SpanPasses:
         return chosen, parts, cast("Iterator[SpanBlock]", steps)
 
     def __iter__(self) -> Iterator[SpanBlock]:
-        return self.started.pop() if self.started else self.start()[2]
+        return _ahead(self.started.pop() if self.started else self.start()[2])
 
     def _pass(self) -> Iterator[tuple[Chosen, Parts] | SpanBlock]:
         with asking(self.path, self.limits, "spans", self._prepare) as (con, parts, chosen):
@@ -223,6 +224,15 @@ class _SpanPasses:
         return prepare(
             con, parts, self.windows, block_rows=rows, attributes=self.attributes, traces=self.traces
         )
+
+
+def _ahead(blocks: Iterator[SpanBlock]) -> Iterator[SpanBlock]:
+    """Yield the blocks, each next one made by another thread while its taker works on the one before."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = pool.submit(next, blocks, None)
+            yield block
 
 
 def _extent(con: duckdb.DuckDBPyConnection, parts: Parts) -> Window | None:

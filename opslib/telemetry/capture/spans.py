@@ -111,8 +111,10 @@ def prepare(
 
 
 def _cuts(counts: NDArray[np.int64], block_rows: int) -> tuple[tuple[int, int], ...]:
-    """Return the first and last trace of blocks that hold about so many rows, at least one trace each."""
-    block = (np.cumsum(counts) - counts) // block_rows
+    """Return the first and last trace of blocks of about equal size, that hold about so many rows at most."""
+    rows = int(counts.sum())
+    number = -(-rows // block_rows)
+    block = (np.cumsum(counts) - counts) * number // max(rows, 1)
     firsts = np.flatnonzero(np.diff(block, prepend=-1))
     lasts = np.append(firsts[1:], len(counts)) - 1
     return tuple(zip(firsts.tolist(), lasts.tolist(), strict=False))
