@@ -12,7 +12,6 @@ from opslib.cli.output import echo_checks, echo_json, json_option, say, table
 from opslib.core.checks import worst
 from opslib.core.clock import SystemClock
 from opslib.core.outcome import EXIT_CODE
-from opslib.core.settings import Settings
 from opslib.core.windows import rfc3339
 from opslib.core.words import duration
 
@@ -32,6 +31,7 @@ def command() -> None: ...
 @json_option
 def export(out: Path, *, as_json: bool, **question: str) -> None:
     """Write the evidence of both windows from a live environment into the new folder --out."""
+    from opslib.core.settings import Settings  # noqa: PLC0415
     from opslib.investigate import export_evidence  # noqa: PLC0415
 
     say(f"exporting from {question['environment']} …")

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from opslib.core.model import Signal
 from opslib.core.windows import Windows
 
 if TYPE_CHECKING:  # named here, used by those who fill it: a SourceNote must not cost an import of pandas
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+
+    from opslib.core.model import Signal
 
 ROOT = -1  # SpanBlock.parent: the span names no parent
 ORPHAN = -2  # SpanBlock.parent: the parent named is not in the evidence

@@ -36,8 +36,8 @@ def check(table: Table) -> None:
     if signal == "spans":
         for name, width in (("trace_id", 32), ("span_id", 16)):
             assert all(len(value) == width and int(value, 16) for value in columns[name])
-        assert (columns["end_time_unix_nano"] >= columns["start_time_unix_nano"]).all()
-        assert (columns["start_time_unix_nano"] >= 0).all()
+        times = zip(columns["start_time_unix_nano"], columns["end_time_unix_nano"], strict=True)
+        assert all(0 <= start <= end for start, end in times)
     for name in ("attributes", "links", "labels"):
         if columns.get(name) is not None:
             assert all(value is None or json.loads(value) is not None for value in columns[name])

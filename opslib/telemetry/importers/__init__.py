@@ -10,16 +10,12 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from opslib.core.clock import Clock, SystemClock
 from opslib.core.errors import CaptureError, RefusedError
 from opslib.core.windows import Window, Windows, rfc3339
 from opslib.core.words import printable
-from opslib.telemetry.importers.parquet import Part
 from opslib.telemetry.importers.pool import run_tasks
-from opslib.telemetry.importers.tasks import Task, find_files, plan
-from opslib.telemetry.importers.worker import Result
+from opslib.telemetry.importers.tasks import Part, Result, Task, find_files, plan
 
 if TYPE_CHECKING:
     from opslib.core.evidence import SourceNote
@@ -60,7 +56,7 @@ def import_paths(
         warnings = _finish(hidden, results, failures, paths, clock or SystemClock())
         hidden.chmod(0o755)
         hidden.replace(out)
-    except (duckdb.Error, OSError) as error:
+    except OSError as error:
         shutil.rmtree(hidden, ignore_errors=True)
         raise CaptureError(
             f"cannot write to {out}: {printable(str(error))}", hint="is the disk full?"

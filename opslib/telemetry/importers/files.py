@@ -19,7 +19,8 @@ from typing import Any, BinaryIO
 from opslib.core.words import printable
 from opslib.telemetry.importers.binary import add_message, frames
 from opslib.telemetry.importers.gather import Gatherer
-from opslib.telemetry.importers.json_texts import ALL, LARGE, NotTelemetryError, Share, add_text
+from opslib.telemetry.importers.json_texts import ALL, NotTelemetryError, Share, add_text
+from opslib.telemetry.importers.tasks import LARGE
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from opslib.telemetry.importers.tasks import WORTH_A_PROCESS, Task
-from opslib.telemetry.importers.worker import Result, Worker
+from opslib.telemetry.importers.tasks import WORTH_A_PROCESS, Result, Task
 
 _DIED = "the process that read it ended without an answer; it may have run out of memory"
 
@@ -45,7 +44,7 @@ def run_tasks(
 ) -> list[Result]:
     """Run all tasks and return their results in order; `done` is called after each, from one thread at a time.
 
-    Raises duckdb.Error and OSError when this process cannot write.
+    Raises OSError when this process cannot write.
     """
     queue = _Queue(tasks, done)
     total = sum(task.size for task in tasks)
@@ -66,6 +65,8 @@ def run_tasks(
 
 
 def _work(queue: _Queue, folder: Path) -> None:
+    from opslib.telemetry.importers.worker import Worker  # noqa: PLC0415 - while the children start
+
     worker = Worker(folder)
     try:
         while (task := queue.next()) is not None:
