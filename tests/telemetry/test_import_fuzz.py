@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from opslib.core.columns import COLUMNS
@@ -76,6 +76,7 @@ def test_any_bytes(data: bytes) -> None:
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8),
     st.integers(0, 10**6),
 )
+@example(SEEDS[0], [(SEEDS[0].index(b"checkout"), 0xFF)], 1)
 @bounded
 def test_damaged_files(seed: bytes, damage: list[tuple[int, int]], cut: int) -> None:
     data = bytearray(seed)

@@ -11,6 +11,7 @@ import msgspec
 
 from opslib.core.ids import SPAN_BYTES, TRACE_BYTES, hex_id, hex_ids, shared_hex_ids
 from opslib.core.units import to_ns_column
+from opslib.telemetry.importers.repair import decoded
 from opslib.telemetry.importers.spans import Times, add_spans, parent_ids
 from opslib.telemetry.importers.tables import Source, Table, source_of
 from opslib.telemetry.importers.tags import Tags
@@ -30,7 +31,7 @@ class Processes:
 
     def __init__(self) -> None:
         self._of_text: dict[bytes, OfProcess] = {}
-        self._sources: dict[bytes, Source] = {}
+        self._sources: dict[bytes, Source | None] = {}
 
     def of(self, text: msgspec.Raw) -> OfProcess:
         """Return the sources by the names of the processes; none where the text cannot be decoded."""
@@ -43,21 +44,17 @@ class Processes:
         return found
 
     def _decoded(self, text: bytes) -> OfProcess:
-        try:
-            return {
-                name: self._source(bytes(process))
-                for name, process in (_PROCESSES.decode(text) or {}).items()
-            }
-        except (msgspec.DecodeError, RecursionError):
-            return {}
+        processes = decoded(_PROCESSES, text)[0] or {}
+        sources = {name: self._source(bytes(process)) for name, process in processes.items()}
+        return {name: found for name, found in sources.items() if found is not None}
 
-    def _source(self, text: bytes) -> Source:
-        found = self._sources.get(text)
-        if found is None:
+    def _source(self, text: bytes) -> Source | None:
+        if text not in self._sources:
             if len(self._sources) >= _MAX_KNOWN:
                 self._sources.clear()
-            found = self._sources[text] = _source(_PROCESS.decode(text))
-        return found
+            process, _ = decoded(_PROCESS, text)
+            self._sources[text] = _source(process) if process is not None else None
+        return self._sources[text]
 
 
 def _source(process: JaegerProcess) -> Source:
