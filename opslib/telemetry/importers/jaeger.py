@@ -52,7 +52,7 @@ class Processes:
         if text not in self._sources:
             if len(self._sources) >= _MAX_KNOWN:
                 self._sources.clear()
-            process, _ = decoded(_PROCESS, text)
+            process = decoded(_PROCESS, text)[0]
             self._sources[text] = _source(process) if process is not None else None
         return self._sources[text]
 
