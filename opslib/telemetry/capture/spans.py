@@ -111,9 +111,12 @@ def prepare(
 
 
 def _cuts(counts: NDArray[np.int64], block_rows: int) -> tuple[tuple[int, int], ...]:
-    """Return the first and last trace of blocks of about equal size, that hold about so many rows at most."""
+    """Return the first and last trace of one block, or of blocks of about equal size and at most half as many rows.
+
+    Half, since while one is worked on the next one is made.
+    """
     rows = int(counts.sum())
-    number = -(-rows // block_rows)
+    number = 1 if rows <= block_rows else -(-2 * rows // block_rows)
     block = (np.cumsum(counts) - counts) * number // max(rows, 1)
     firsts = np.flatnonzero(np.diff(block, prepend=-1))
     lasts = np.append(firsts[1:], len(counts)) - 1
