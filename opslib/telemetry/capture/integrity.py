@@ -25,11 +25,11 @@ from opslib.telemetry.capture.engine import (
     Part,
     Parts,
     ReadLimits,
-    find_parts,
     first_unreadable,
     open_engine,
     rows_sql,
 )
+from opslib.telemetry.capture.files import find_parts
 from opslib.telemetry.capture.manifest import MANIFEST, CaptureMeta, FileEntry, inside, read_meta, signal_of
 from opslib.telemetry.capture.reader import open_capture
 

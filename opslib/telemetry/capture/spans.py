@@ -32,10 +32,7 @@ _SEPARATOR = (
 _SHAPE = ("name", "kind", "status", "service", "version", "pod", "peer")
 _FIXED = {"kind": KINDS, "status": STATUSES}
 _NO_TEXT = ("version", "pod")  # an empty text there is none
-_USABLE = (
-    "trace_id IS NOT NULL AND span_id IS NOT NULL "
-    "AND start_time_unix_nano IS NOT NULL AND end_time_unix_nano IS NOT NULL"
-)
+_USABLE = "trace_id <> '' AND span_id <> '' AND start_time_unix_nano >= 0 AND end_time_unix_nano IS NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +43,7 @@ class Chosen:
     blocks: int
     unusable: int  # rows without ids or times
     hex_ids: bool
+    long: tuple[str, ...] = ()  # what is said of texts that were shortened
 
 
 def both(windows: Windows) -> tuple[Window, ...]:
@@ -120,7 +118,9 @@ def _unusable(con: duckdb.DuckDBPyConnection, parts: Parts) -> int:
         files = [str(part.path) for part in parts.parts]
         nulls = (
             con.execute(
-                f"SELECT sum(coalesce(stats_null_count, 1)) FROM parquet_metadata(?) WHERE path_in_schema IN ({_list(plain)})",
+                "SELECT count(*) FILTER (coalesce(stats_null_count, 1) > 0 OR coalesce(stats_min_value, '') = '' "
+                "OR stats_min_value LIKE '-%') "
+                f"FROM parquet_metadata(?) WHERE path_in_schema IN ({_list(plain)})",
                 [files],
             ).fetchall()[0][0]
             if files
@@ -183,7 +183,7 @@ class Shapes:
 
 def _peer(key: str) -> tuple[str | None, int]:
     raw = dict(zip(PEER_ATTRIBUTES, key.split("\x1f"), strict=True))
-    return resolve_peer({name: json.loads(text) for name, text in raw.items() if text})
+    return resolve_peer({name: json.loads(text) for name, text in raw.items() if text.startswith('"')})
 
 
 def _numbered(texts: list[str | None], fixed: tuple[str, ...] | None) -> Strings:

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from opslib.core.columns import COLUMNS, SignalFile
-from opslib.telemetry.importers.values import MAX_TEXT
+from opslib.core.columns import COLUMNS, MAX_TEXT, SignalFile
 
 UNKNOWN_SERVICE = "unknown_service"  # what the conventions call a resource without a name
 
