@@ -26,7 +26,7 @@ ESSENTIAL: dict[SignalFile, tuple[str, ...]] = {
     "events": ("time_unix_nano",),
     "topology": ("caller", "callee"),
 }
-SHORT = 256  # characters that are left of a text where all texts together are too long
+SHORT = 200  # characters that are left of a text where all texts together are too long
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER"}
 
 
@@ -105,6 +105,8 @@ def first_unreadable(con: duckdb.DuckDBPyConnection, parts: Parts) -> tuple[Path
         columns = ", ".join(f"min({_bounded(c, part.types, SHORT)})" for c in COLUMNS[parts.signal])
         try:
             con.execute(f"SELECT {columns} FROM read_parquet(?)", [str(part.path)]).fetchall()  # noqa: S608
+        except duckdb.OutOfMemoryException:  # DuckDB's words hold what was free just then
+            return part.path, "a text in it does not fit into memory"
         except duckdb.Error as error:
             return part.path, str(error)
     return None

@@ -26,7 +26,7 @@ def weigh(
     """Say what is shortened or left out of the answer's texts. Raises TooMuchTextError, and duckdb.Error."""
     texts = [c.name for c in COLUMNS[parts.signal] if c.type == "VARCHAR" and c.name not in ID_COLUMNS]
     bounds = {name: bound_of(name, parts.longest) for name in texts}
-    size = " + ".join(f'coalesce(least(strlen("{name}"), {bound}), 0)' for name, bound in bounds.items())
+    size = " + ".join(f'least(coalesce(strlen("{name}"), 0), {bound})' for name, bound in bounds.items())
     long = ", ".join(f'count(*) FILTER (strlen("{name}") > {bound})' for name, bound in bounds.items())
     whole = rows_sql(replace(parts, longest=_WHOLE))
     # Of more rows than the limit only so many are read, and any of them may be the longest.
