@@ -13,6 +13,7 @@ from opslib.diagnosis.clues import Clue
 from opslib.diagnosis.compare import OPERATION_KEYS, CallShift
 from opslib.diagnosis.groups import most_frequent
 from opslib.diagnosis.partial import Partial
+from opslib.diagnosis.series import immeasurable
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ def _doubts(evidence: Evidence, partial: Partial) -> list[str]:
         warnings.append(
             f"{counts['more_roots']:,} spans are a further root of their trace: the earliest counts"
         )
+    if beyond := immeasurable(evidence.metrics):
+        warnings.append(f"{beyond:,} samples of metrics are infinite, or beyond any measure: left out")
     elements = partial.tables["elements"]
     if len(most_frequent(elements, OPERATION_KEYS, weights.MOST_OPERATIONS)) < len(elements):
         warnings.append(
