@@ -13,6 +13,9 @@ from opslib.telemetry.importers.otlp import add_otlp_logs, add_otlp_spans
 from opslib.telemetry.importers.tables import Source, Table
 
 Form = Literal["jaeger", "spans", "logs", "metrics"]
+MOST_HELD = (
+    200_000_000  # bytes of text behind the records and rows that are held; more than a part of usual ones has
+)
 BATCH = 4_096  # records; enough that the cost of a batch does not show, few enough to stay in the cache
 
 _ADD: dict[Form, tuple[SignalFile, Callable[..., None]]] = {
@@ -32,6 +35,7 @@ class Gatherer:
         self.forms: set[Form] = set()
         self.processes = Processes()
         self._part_rows, self._full = part_rows, full
+        self._held = 0
         signals: tuple[SignalFile, ...] = ("spans", "logs", "metrics")
         self._tables = {signal: Table(signal) for signal in signals}
         self._pending: dict[Form, tuple[list[Any], list[Source | None]]] = {form: ([], []) for form in _ADD}
@@ -47,6 +51,13 @@ class Gatherer:
         self.forms.add(form)
         if len(pending) >= BATCH:
             self._settle(form)
+
+    def took(self, size: int) -> None:
+        """Say that so many bytes of text have become records; of many long ones few may be held at once."""
+        self._held += size
+        if self._held > MOST_HELD:
+            self.finish()
+            self._held = 0
 
     def finish(self) -> None:
         """Hand over what is left."""

@@ -78,6 +78,7 @@ def add_text(text: Any, gather: Gatherer, share: Share = ALL) -> None:
         found = _decode(_DOCUMENTS, text)
         if found is not None:
             _add_documents(found, gather)
+            gather.took(len(text))
             return
     _add_raw_text(text, gather, share)
 
@@ -234,11 +235,13 @@ def _add_raw_group(form: Form, raw: msgspec.Raw, gather: Gatherer) -> None:
 
 def _each(decoder: Any, raws: Sequence[msgspec.Raw], gather: Gatherer) -> Iterator[Any]:
     for raw in raws:
-        record = _decode(decoder, raw)
+        size = len(memoryview(raw))
+        record = _decode(decoder, raw) if size <= MAX_REPAIRED else None
         if record is None:
             gather.refused[NOT_DECODED] += 1
         else:
             yield record
+            gather.took(size)
 
 
 def _add_member(text: msgspec.Raw, gather: Gatherer) -> None:
