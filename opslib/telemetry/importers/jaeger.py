@@ -47,7 +47,7 @@ class Processes:
                 name: self._source(bytes(process))
                 for name, process in (_PROCESSES.decode(text) or {}).items()
             }
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return {}
 
     def _source(self, text: bytes) -> Source:
