@@ -65,6 +65,7 @@ class SpanBlock:
     peer_type: NDArray[np.int8]  # index into PEER_TYPES: which attribute named it
     attributes: Strings | None = None  # JSON text; only where the caller asked for it
     duplicates: int = 0  # rows dropped because (trace_id, span_id) was there already
+    untimed: int = 0  # spans that end before they start, or last longer than any does: read with no duration
 
     def __len__(self) -> int:
         return len(self.trace)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from opslib.core.evidence import Evidence
+from opslib.core.foreign import json_object
 from opslib.core.model import Finding
 from opslib.core.words import duration, printable
 from opslib.diagnosis import weights
@@ -57,11 +57,9 @@ def _clue(row: dict[Any, Any], evidence: Evidence) -> Clue:
 
 
 def _message(row: dict[Any, Any]) -> str:
-    try:
-        attributes = json.loads(row.get("attributes") or "{}")
-    except (TypeError, ValueError):
-        attributes = {}
+    attributes = json_object(row.get("attributes"))
     message = "" if row.get("message") is None or pd.isna(row["message"]) else str(row["message"])
-    if isinstance(attributes, dict) and attributes.get("from") and attributes.get("to"):
-        message = f"{message} ({attributes['from']} -> {attributes['to']})".strip()
+    versions = [attributes.get(name) for name in ("from", "to")]
+    if all(version and isinstance(version, str | int | float) for version in versions):
+        message = f"{message} ({versions[0]} -> {versions[1]})".strip()
     return message

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from opslib.core.errors import UsageError
+from opslib.core.words import printable
 from opslib.run.cells import INJECTED_TAG, RAISES_TAG, SKIP_TAG, is_run, tags_of, timeout_of, titles
 from opslib.run.events import CellRecord, CellStatus, Recorder
 from opslib.run.guard import Guard
@@ -35,8 +36,13 @@ def read_notebook(data: str) -> Any:
     try:
         nb = nbformat.reads(data, as_version=4)
         nb = nbformat.v4.upgrade(nb) or nb
+        nbformat.validate(nb)
     except Exception as error:  # nbformat raises whatever its parsers and validators raise
-        raise UsageError(f"this is no notebook: {type(error).__name__}: {str(error)[:200]}") from error
+        why = printable(str(error).partition("\n")[0])
+        raise UsageError(
+            f"this is no notebook: {type(error).__name__}: {why}",
+            hint="opslib notebooks list names the shipped ones",
+        ) from error
     names = (
         nb.metadata.get("kernelspec", {}).get("language"),
         nb.metadata.get("language_info", {}).get("name"),

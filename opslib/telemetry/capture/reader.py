@@ -23,6 +23,7 @@ from opslib.telemetry.capture.asking import ask, asking, told_as_source_error
 from opslib.telemetry.capture.engine import Parts, ReadLimits, rows_sql
 from opslib.telemetry.capture.manifest import CaptureMeta, read_meta
 from opslib.telemetry.capture.spans import Chosen, during, prepare, read_blocks, touch
+from opslib.telemetry.capture.texts import weigh, weigh_shapes
 from opslib.telemetry.protocols import NOTE_SIGNAL, Blocks, Frame
 
 MAX_ROWS = 2_000_000  # of one answer that is a frame
@@ -88,6 +89,7 @@ class Capture:
         if chosen.unusable:
             text = f"{chosen.unusable:,} span rows without ids or times were left out"
             note = replace(note, warnings=(*note.warnings, text))
+        note = replace(note, warnings=(*note.warnings, *chosen.long))
         return Blocks(source if kept is None else kept, note, self.meta.selection)
 
     def span_rows(self, windows: Windows) -> Iterator[pd.DataFrame]:
@@ -170,15 +172,17 @@ class Capture:
         time = TIME_COLUMN[signal]
         order = f"{time}, {_names(signal)}" if time else _names(signal)
 
-        def question(con: duckdb.DuckDBPyConnection, parts: Parts) -> pd.DataFrame:
-            return con.execute(
+        def question(con: duckdb.DuckDBPyConnection, parts: Parts) -> tuple[pd.DataFrame, tuple[str, ...]]:
+            long = weigh(con, parts, where, values, limit)
+            frame = con.execute(
                 f"SELECT {'DISTINCT ' if distinct else ''}{_names(signal)} FROM ({rows_sql(parts)}) WHERE {where} "
                 f"ORDER BY {order} LIMIT {limit + 1}",
                 values,
             ).df()
+            return frame, long
 
-        frame, parts = ask(self.path, self.limits, signal, question)
-        note = self._note(signal, query, min(len(frame), limit), parts)
+        (frame, long), parts = ask(self.path, self.limits, signal, question)
+        note = self._note(signal, query, min(len(frame), limit), parts.warned(*long))
         if len(frame) > limit:
             text = f"more than {limit:,} rows of {signal} match; the first {limit:,} were read"
             note = replace(note, truncated=True, warnings=(*note.warnings, text))
@@ -221,9 +225,10 @@ class _SpanPasses:
 
     def _prepare(self, con: duckdb.DuckDBPyConnection, parts: Parts) -> Chosen:
         rows = self.limits.block_rows
-        return prepare(
+        chosen = prepare(
             con, parts, self.windows, block_rows=rows, attributes=self.attributes, traces=self.traces
         )
+        return replace(chosen, long=weigh_shapes(con, parts, attributes=self.attributes))
 
 
 def _ahead(blocks: Iterator[SpanBlock]) -> Iterator[SpanBlock]:

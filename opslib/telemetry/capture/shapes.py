@@ -8,7 +8,7 @@ pass over the files is enough, however rare a shape is.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -80,6 +80,21 @@ def sample_shapes(
     )
 
 
+def number_rares(con: duckdb.DuckDBPyConnection, numbers: str) -> None:
+    """Make the table `rares` of the shapes that the sample has not shown. Raises duckdb.Error."""
+    con.execute(
+        "CREATE TEMP TABLE rares AS SELECT rare, "
+        "((SELECT count(*) FROM shapes) + row_number() OVER () - 1)::INTEGER AS shape "
+        f"FROM (SELECT DISTINCT rare FROM {numbers} WHERE rare IS NOT NULL)"
+    )
+
+
+def both_kinds(words: Sequence[str]) -> str:
+    """Return SQL for these columns of all shapes, those of the sample and the rare ones."""
+    rare = ", ".join(f"rare ->> {_SHAPE.index(word)} AS {word}" for word in words)
+    return f"SELECT {', '.join(words)} FROM shapes UNION ALL SELECT {rare} FROM rares"
+
+
 @dataclass(frozen=True, slots=True)
 class Shapes:
     """The texts of each shape, (number of shapes,), and which attribute named its peer."""
@@ -88,16 +103,8 @@ class Shapes:
     peer_type: NDArray[np.int8]
 
     @classmethod
-    def read(cls, con: duckdb.DuckDBPyConnection, numbers: str) -> Shapes:
-        """Number the distinct texts of each column in the order of the texts, and resolve each distinct peer once.
-
-        The shapes that were not in the sample are numbered in the table `rares`. Raises duckdb.Error.
-        """
-        con.execute(
-            "CREATE TEMP TABLE rares AS SELECT rare, "
-            "((SELECT count(*) FROM shapes) + row_number() OVER () - 1)::INTEGER AS shape "
-            f"FROM (SELECT DISTINCT rare FROM {numbers} WHERE rare IS NOT NULL)"
-        )
+    def read(cls, con: duckdb.DuckDBPyConnection) -> Shapes:
+        """Number the distinct texts of each column in the order of the texts, and resolve each distinct peer once."""
         rows = con.execute(f"SELECT {', '.join(_SHAPE)} FROM shapes ORDER BY shape").fetchall()
         rows += [json.loads(text) for text in texts_of(con, "SELECT rare FROM rares ORDER BY shape")]
         columns: dict[str, Any] = dict(
@@ -119,7 +126,7 @@ def _told(word: str, text: str) -> str | None:
 
 def _peer(key: str) -> tuple[str | None, int]:
     raw = zip(PEER_ATTRIBUTES, key.split("\x1f"), strict=True) if key else ()
-    return resolve_peer({name: json.loads(text) for name, text in raw if text})
+    return resolve_peer({name: json.loads(text) for name, text in raw if text.startswith('"')})
 
 
 def _numbered(texts: list[str | None], fixed: tuple[str, ...] | None) -> Strings:

@@ -21,12 +21,18 @@ from opslib.core.columns import COLUMNS
 from opslib.core.evidence import SpanBlock, Strings
 from opslib.core.windows import Window, Windows
 from opslib.telemetry.capture.engine import ESSENTIAL, Parts, rows_sql
-from opslib.telemetry.capture.shapes import JOIN, RARE, Shapes, listed, sample_shapes, shaped, texts_of
-
-_USABLE = (
-    "trace_id IS NOT NULL AND span_id IS NOT NULL "
-    "AND start_time_unix_nano IS NOT NULL AND end_time_unix_nano IS NOT NULL"
+from opslib.telemetry.capture.shapes import (
+    JOIN,
+    RARE,
+    Shapes,
+    listed,
+    number_rares,
+    sample_shapes,
+    shaped,
+    texts_of,
 )
+
+_USABLE = "trace_id <> '' AND span_id <> '' AND start_time_unix_nano >= 0 AND end_time_unix_nano IS NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class Chosen:
     rows: int
     cuts: tuple[tuple[int, int], ...]  # first and last trace of each block
     unusable: int  # rows without ids or times
+    long: tuple[str, ...] = ()  # what is said of texts that were shortened
 
 
 def both(windows: Windows) -> tuple[Window, ...]:
@@ -105,6 +112,7 @@ def prepare(
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE numbers AS {_numbers_sql(hex_ids=False, attributes=attributes)}"
         )
+    number_rares(con, "numbers")
     found = con.execute("SELECT count(*) AS n FROM numbers GROUP BY trace ORDER BY trace").fetchnumpy()
     counts = np.asarray(found["n"], dtype=np.int64)
     return Chosen(int(counts.sum()), _cuts(counts, block_rows), _unusable(con, parts))
@@ -130,7 +138,9 @@ def _unusable(con: duckdb.DuckDBPyConnection, parts: Parts) -> int:
         files = [str(part.path) for part in parts.parts]
         nulls = (
             con.execute(
-                f"SELECT sum(coalesce(stats_null_count, 1)) FROM parquet_metadata(?) WHERE path_in_schema IN ({listed(plain)})",
+                "SELECT count(*) FILTER (coalesce(stats_null_count, 1) > 0 OR coalesce(stats_min_value, '') = '' "
+                "OR stats_min_value LIKE '-%') "
+                f"FROM parquet_metadata(?) WHERE path_in_schema IN ({listed(plain)})",
                 [files],
             ).fetchall()[0][0]
             if files
@@ -172,7 +182,7 @@ def read_blocks(
     con: duckdb.DuckDBPyConnection, chosen: Chosen, windows: Windows, *, attributes: bool
 ) -> Iterator[SpanBlock]:
     """Yield the blocks of a prepared pass. Raises duckdb.Error."""
-    shapes = Shapes.read(con, "numbers")
+    shapes = Shapes.read(con)
     values = texts_of(con, "SELECT attributes FROM texts ORDER BY text") if attributes else ()
     for first, last in chosen.cuts:
         where = f"WHERE trace BETWEEN {first} AND {last}"

@@ -15,6 +15,9 @@ from opslib.telemetry.importers.tables import Source, Table
 from opslib.telemetry.importers.tags import Tags
 
 Form = Literal["jaeger", "spans", "logs", "metrics"]
+MOST_HELD = (
+    200_000_000  # bytes of text behind the records and rows that are held; more than a part of usual ones has
+)
 BATCH = 4_096  # records; enough that the cost of a batch does not show, few enough to stay in the cache
 
 _SIGNAL: dict[Form, SignalFile] = {"jaeger": "spans", "spans": "spans", "logs": "logs", "metrics": "metrics"}
@@ -29,6 +32,7 @@ class Gatherer:
         self.forms: set[Form] = set()
         self.processes = Processes()
         self._part_rows, self._full = part_rows, full
+        self._held = 0
         signals: tuple[SignalFile, ...] = ("spans", "logs", "metrics")
         self._tables = {signal: Table(signal) for signal in signals}
         self._pending: dict[Form, tuple[list[Any], list[Source | None]]] = {
@@ -52,6 +56,13 @@ class Gatherer:
         self.forms.add(form)
         if len(pending) >= BATCH:
             self._settle(form)
+
+    def took(self, size: int) -> None:
+        """Say that so many bytes of text have become records; of many long ones few may be held at once."""
+        self._held += size
+        if self._held > MOST_HELD:
+            self.finish()
+            self._held = 0
 
     def finish(self) -> None:
         """Hand over what is left."""

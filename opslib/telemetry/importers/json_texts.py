@@ -15,7 +15,7 @@ from opslib.telemetry.importers import wire
 from opslib.telemetry.importers.gather import Form, Gatherer
 from opslib.telemetry.importers.jaeger import NOT_DECODED
 from opslib.telemetry.importers.otlp import source
-from opslib.telemetry.importers.repair import FAILURES, decoded
+from opslib.telemetry.importers.repair import FAILURES, MAX_REPAIRED, decoded
 from opslib.telemetry.importers.tables import Source
 from opslib.telemetry.importers.tasks import LARGE
 
@@ -70,6 +70,7 @@ def add_text(text: Any, gather: Gatherer, share: Share = ALL) -> None:
         found = _decode(_DOCUMENTS, text)
         if found is not None:
             _add_documents(found, gather)
+            gather.took(len(text))
             return
     _add_raw_text(text, gather, share)
 
@@ -207,11 +208,13 @@ def _add_raw_group(form: Form, raw: msgspec.Raw, gather: Gatherer) -> None:
 
 def _each(decoder: Any, raws: Sequence[msgspec.Raw], gather: Gatherer) -> Iterator[Any]:
     for raw in raws:
-        record = _decode(decoder, raw)
+        size = len(memoryview(raw))
+        record = _decode(decoder, raw) if size <= MAX_REPAIRED else None
         if record is None:
             gather.refused[NOT_DECODED] += 1
         else:
             yield record
+            gather.took(size)
 
 
 def _add_member(text: msgspec.Raw, gather: Gatherer) -> None:

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from opslib.core.columns import MAX_TEXT
 from opslib.core.ids import SPAN_BYTES, TRACE_BYTES, hex_id, hex_ids, shared_hex_ids
 from opslib.core.units import to_ns_column
 from opslib.telemetry.importers.spans import KINDS, STATUSES, add_spans, parent_ids
 from opslib.telemetry.importers.tables import Batch, Source, Table, source_of
-from opslib.telemetry.importers.values import MAX_TEXT, bounded, json_text, json_texts, plain, plain_dict
+from opslib.telemetry.importers.values import bounded, json_text, json_texts, plain, plain_dict
 
 BAD_LOG_TIME = "log record whose time is missing, negative or beyond 64 bits (year 2262)"
 _SEVERITIES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")

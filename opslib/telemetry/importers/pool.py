@@ -17,7 +17,7 @@ import msgspec
 
 from opslib.telemetry.importers.tasks import WORTH_A_PROCESS, Result, Task
 
-_DIED = "the process that read it ended without an answer; it may have run out of memory"
+_DIED = "the process that read it ended without an answer; it may have run out of memory or disk"
 
 
 class _Queue:
@@ -77,7 +77,7 @@ def _work(queue: _Queue, folder: Path) -> None:
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "opslib.telemetry.importers.child", str(folder)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
 def _feed(child: subprocess.Popen[bytes], queue: _Queue) -> None:

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import compress
 from typing import Any, NamedTuple, TypeAlias
 
-from opslib.core.columns import COLUMNS, SignalFile
-from opslib.telemetry.importers.values import MAX_TEXT
+from opslib.core.columns import COLUMNS, MAX_TEXT, SignalFile
 
 UNKNOWN_SERVICE = "unknown_service"  # what the conventions call a resource without a name
 
