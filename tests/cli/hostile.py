@@ -107,3 +107,58 @@ def asking(capfd: pytest.CaptureFixture[str]) -> Ask:
         return Said(int(leave.value.code or 0), out, err, record)
 
     return ask
+
+
+OWNED = "window.owned=document.title='owned'"  # what each of the scripts below would do
+LONG = "averylongnamewithoutanyblank" * 40
+EVIL_NAMES = {
+    "storefront": f"store<script>{OWNED}</script>",
+    "order": f'order"><img src=x onerror={OWNED}>',
+    "payment": f"pay\u202e</script><script>{OWNED}</script>\x1b[31m",
+    "risk": f'risk\'`${{{OWNED}}}`<svg onload={OWNED}>%{{y}}$\\frac{{a}}{{b}}$<b>x</b><a href="javascript:{OWNED}">l</a>',
+}
+_OPERATION = (
+    f" </style><style>body{{display:none!important}}</style><iframe src=javascript:parent.{OWNED}>{LONG}"
+)
+
+
+def write_evil_capture(folder: Path) -> Path:
+    """Write the same capture with markup, scripts, styles, templates and endless names wherever a text can stand."""
+    before, after = (WINDOWS[name][0] for name in ("baseline", "incident"))
+    risk = EVIL_NAMES["risk"]
+    line = f"\x1b]0;owned\x07<meta http-equiv=refresh content='0;url=https://evil.example/'> **x** {LONG}"
+    logs = [
+        {"time_unix_nano": after + i, "severity_text": "ERROR", "body": line, "service_name": risk}
+        for i in range(50)
+    ]
+    metrics = [
+        {"time_unix_nano": (before if i < 20 else after) + i % 20 * 10**9, "name": f"<script>m</script>cpu_usage{LONG}",
+         "value": 1.0 if i < 20 else 90.0, "service_name": risk, "labels": '{"x": "</script>"}', "unit": "<b>%"}
+        for i in range(40)
+    ]  # fmt: skip
+    change = {
+        "time_unix_nano": after, "type": "Change", "reason": "Rollout<script>", "kind": "Deployment", "name": risk,
+        "message": f"<img src=https://evil.example/x.png onerror={OWNED}>{LONG}", "namespace": "shop",
+        "attributes": json.dumps({"from": "<s>1", "to": "\u202e2"}),
+    }  # fmt: skip
+    write_capture(folder, [_evil(row) for row in rows()], logs=logs, metrics=metrics, events=[change])
+    write_manifest(
+        folder, sources=[{"signal": "trace", "kind": "x", "warnings": [f"<script>w</script> {LONG}"]}]
+    )
+    return folder
+
+
+def _evil(row: dict[str, Any]) -> dict[str, Any]:
+    attributes = json.loads(row["attributes"]) if row["attributes"] else {}
+    if "peer.service" in attributes:
+        attributes["peer.service"] = EVIL_NAMES[attributes["peer.service"]]
+    if "db.namespace" in attributes:
+        attributes["db.namespace"] = f"[ledger](javascript:{OWNED})\n# h1 | a | **bold** `code` {LONG}"
+    attributes["app.tenant"] = f"<style>*{{display:none}}</style>{attributes.get('app.tenant', '')}"
+    return row | {
+        "attributes": json.dumps(attributes),
+        "service_name": EVIL_NAMES[row["service_name"]],
+        "name": row["name"] + _OPERATION,
+        "k8s_pod_name": f"<u>{row['k8s_pod_name']}\u2066{LONG}",
+        "service_version": f"{{{{7*7}}}}{row['service_version']}",
+    }
