@@ -12,9 +12,8 @@ from opslib.cli.output import echo_checks, echo_json, json_option, say, table
 from opslib.core.checks import worst
 from opslib.core.clock import SystemClock
 from opslib.core.outcome import EXIT_CODE
-from opslib.core.settings import Settings
 from opslib.core.windows import rfc3339
-from opslib.core.words import duration
+from opslib.core.words import duration, printable
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -32,6 +31,7 @@ def command() -> None: ...
 @json_option
 def export(out: Path, *, as_json: bool, **question: str) -> None:
     """Write the evidence of both windows from a live environment into the new folder --out."""
+    from opslib.core.settings import Settings  # noqa: PLC0415
     from opslib.investigate import export_evidence  # noqa: PLC0415
 
     say(f"exporting from {question['environment']} …")
@@ -87,7 +87,7 @@ def _show_windows(content: dict[str, Any]) -> None:
     for name, pair in content["windows"].items():
         if pair:
             text = f"{rfc3339(pair[0])} to {rfc3339(pair[1])} ({duration(pair[1] - pair[0])})"
-            click.echo(f"{name:<9} {text}, selection {content['selection'].get(name, 'unknown')}")
+            click.echo(f"{name:<9} {text}, selection {printable(content['selection'].get(name, 'unknown'))}")
 
 
 def _show(folder: Path, *, as_json: bool) -> None:
@@ -99,6 +99,6 @@ def _show(folder: Path, *, as_json: bool) -> None:
         return
     click.secho(str(folder), bold=True)
     _show_windows(content)
-    click.echo(f"services  {', '.join(content['services']) or 'none'}")
+    click.echo(f"services  {', '.join(map(printable, content['services'])) or 'none'}")
     rows = [(signal, f"{count:,}") for signal, count in content["rows"].items()]
     click.echo(table(("signal", "rows"), rows))

@@ -4,18 +4,19 @@ The choices that every reader of spans shares:
 
 - of several rows with one (trace_id, span_id) the one with the earliest start, then the latest end, then the
   smallest remaining values is kept, the others are counted as duplicates;
-- a span that ends before it starts ends where it starts;
+- a span that ends before it starts, or lasts longer than LONGEST_NS, ends where it starts, and is counted;
 - an empty or all-zero parent id is no parent; of a cycle of parents (a span that names itself included) the earliest
   span, then the one in the first row, becomes an ORPHAN: it does name a parent, and that cannot be right;
 - an unknown or absent kind is UNSPECIFIED, status UNSET, service `unknown_service`, name the empty text; an empty
   version or pod is null;
-- rows without a trace id, a span id or times are left out.
+- rows without a trace id, a span id or times that can be (start 0 or later) are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,15 @@ from numpy.typing import NDArray
 
 from opslib.core.columns import COLUMNS, SPAN_KINDS
 from opslib.core.evidence import ORPHAN, ROOT, SpanBlock, Strings
-from opslib.core.peers import CALLING_KINDS, attributes_of, resolve_peer
+from opslib.core.foreign import json_object
+from opslib.core.peers import CALLING_KINDS, resolve_peer
 from opslib.core.windows import Windows
 
 KINDS = tuple(sorted(SPAN_KINDS))
 STATUSES = ("ERROR", "OK", "UNSET")
 NO_PARENT = ("", "0" * 16)
 UNKNOWN_SERVICE = "unknown_service"
+LONGEST_NS = 7 * 86_400 * 10**9  # of a span; whatever seems to last longer never ended, or its clock is wrong
 
 _Ints = NDArray[np.int64]
 _TEXTS = ("name", "kind", "status", "service", "version", "pod", "peer")
@@ -58,20 +61,10 @@ class SpanRows:
 
     def take(self, rows: NDArray[np.intp]) -> SpanRows:
         """Return these rows in this order."""
-        attributes = self.attributes
-        return SpanRows(
-            self.trace_ids,
-            self.trace[rows],
-            self.span[rows],
-            self.parent[rows],
-            self.has_parent[rows],
-            self.start[rows],
-            self.end[rows],
-            self.shape[rows],
-            self.texts,
-            self.peer_type,
-            Strings(attributes.codes[rows], attributes.values) if attributes else None,
-        )
+        columns = ("trace", "span", "parent", "has_parent", "start", "end", "shape")
+        taken: dict[str, Any] = {name: getattr(self, name)[rows] for name in columns}
+        texts = self.attributes
+        return replace(self, **taken, attributes=texts and Strings(texts.codes[rows], texts.values))
 
 
 def assemble(rows: SpanRows, windows: Windows | None = None) -> SpanBlock:
@@ -80,33 +73,42 @@ def assemble(rows: SpanRows, windows: Windows | None = None) -> SpanBlock:
     Traces without rows are left out, and with `windows` those whose root starts in neither.
     """
     order, same = _sorted(rows)
-    block = _block(rows.take(order[~same]), int(same.sum()))
+    repeats, kept = rows.trace[order[same]], rows.take(order[~same])
+    present, trace = _renumber(kept.trace, len(rows.trace_ids))
+    end = np.maximum(kept.start, kept.end)
+    untimed = (kept.end < kept.start) | (end - kept.start > LONGEST_NS)
+    block = SpanBlock(
+        trace=trace,
+        trace_ids=tuple(rows.trace_ids[i] for i in present.tolist()),
+        parent=break_cycles(_parent_rows(trace, kept), kept.start),
+        start=kept.start,
+        end=np.where(untimed, kept.start, end),
+        peer_type=kept.peer_type[kept.shape],
+        attributes=kept.attributes,
+        duplicates=len(repeats),
+        untimed=int(untimed.sum()),
+        **{name: Strings(text.codes[kept.shape], text.values) for name, text in kept.texts.items()},
+    )
     if windows is None:
         return block
     start = block.start[root_rows(block)]
-    keep = np.zeros(len(start), dtype=bool)
-    for window in (windows.incident, windows.baseline):
-        if window is not None:
-            keep |= (start >= window.start_ns) & (start < window.end_ns)
-    if keep.all():
-        return block
-    kept_codes = np.unique(rows.trace)[keep]
-    return assemble(rows.take(np.flatnonzero(np.isin(rows.trace, kept_codes))))
+    inside = [(start >= w.start_ns) & (start < w.end_ns) for w in (windows.incident, windows.baseline) if w]
+    keep = np.asarray(np.logical_or.reduce(inside))
+    counts = int(np.isin(repeats, present[keep]).sum()), int(untimed[keep[trace]].sum())
+    return block if keep.all() else replace(_only(block, keep), duplicates=counts[0], untimed=counts[1])
 
 
-def _block(rows: SpanRows, duplicates: int) -> SpanBlock:
-    present, trace = _renumber(rows.trace, len(rows.trace_ids))
-    return SpanBlock(
-        trace=trace,
-        trace_ids=tuple(rows.trace_ids[i] for i in present.tolist()),
-        parent=break_cycles(_parent_rows(trace, rows), rows.start),
-        start=rows.start,
-        end=np.maximum(rows.start, rows.end),
-        peer_type=rows.peer_type[rows.shape],
-        attributes=rows.attributes,
-        duplicates=duplicates,
-        **{name: Strings(text.codes[rows.shape], text.values) for name, text in rows.texts.items()},
-    )
+def _only(block: SpanBlock, keep: NDArray[np.bool_]) -> SpanBlock:
+    """Return a block with some of its traces alone; no span has a parent in another trace."""
+    rows = keep[block.trace]
+    place = np.append(np.cumsum(rows) - 1, (ORPHAN, ROOT))  # which stay as they are
+    kept: dict[str, Any] = {
+        name: Strings(column.codes[rows], column.values) if isinstance(column, Strings) else column[rows]
+        for name in (field.name for field in fields(block))
+        if isinstance(column := getattr(block, name), Strings | np.ndarray)
+    }
+    kept |= {"parent": place[kept["parent"]], "trace": (np.cumsum(keep) - 1)[kept["trace"]]}
+    return replace(block, **kept, trace_ids=tuple(compress(block.trace_ids, keep.tolist())))
 
 
 def _sorted(rows: SpanRows) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
@@ -207,19 +209,19 @@ def blocks_from_frame(
 
     With `windows`, only traces whose root starts in one of them. At most one block.
     """
-    ids, times = ("trace_id", "span_id"), ("start_time_unix_nano", "end_time_unix_nano")
     columns = {column.name: _column(frame, column.name) for column in COLUMNS["spans"]}
-    usable = ~np.logical_or.reduce([columns[name].isna().to_numpy() for name in (*ids, *times)])
-    columns = {name: column[usable] for name, column in columns.items()}
+    usable = _usable(columns)
     if not usable.any():
         return ()
+    columns = {name: column[usable] for name, column in columns.items()}
     trace_ids, trace = _codes(columns["trace_id"])
     parent_ids = columns["parent_span_id"].where(~columns["parent_span_id"].isin(NO_PARENT), None)
     both = pd.concat([columns["span_id"], parent_ids], ignore_index=True)
     numbers = _codes(both)[1]
     span, parent = numbers[: len(trace)], numbers[len(trace) :]
     texts = _texts(columns)
-    peers = [_peer(kind, text) for kind, text in zip(texts["kind"], columns["attributes"], strict=True)]
+    calls = texts["kind"].isin(CALLING_KINDS)
+    peers = [resolve_peer(json_object(text)) for text in columns["attributes"].where(calls, None)]
     texts["peer"] = pd.Series([name for name, _ in peers], dtype=object)
     rows = SpanRows(
         trace_ids=tuple(trace_ids),
@@ -227,8 +229,8 @@ def blocks_from_frame(
         span=span.astype(np.uint64),
         parent=np.maximum(parent, 0).astype(np.uint64),
         has_parent=parent >= 0,
-        start=_nanoseconds(columns[times[0]]),
-        end=_nanoseconds(columns[times[1]]),
+        start=_nanoseconds(columns[_TIMES[0]]),
+        end=_nanoseconds(columns[_TIMES[1]]),
         shape=np.arange(len(trace)),
         texts={name: _strings(text, _FIXED.get(name)) for name, text in texts.items()},
         peer_type=np.array([kind for _, kind in peers], dtype=np.int8),
@@ -238,7 +240,15 @@ def blocks_from_frame(
     return (block,) if len(block) else ()
 
 
+_IDS, _TIMES = ("trace_id", "span_id"), ("start_time_unix_nano", "end_time_unix_nano")
 _FIXED = {"kind": KINDS, "status": STATUSES}
+
+
+def _usable(columns: dict[str, pd.Series]) -> NDArray[np.bool_]:
+    lost = [columns[name].isna().to_numpy() for name in (*_IDS, *_TIMES)]
+    usable = ~np.logical_or.reduce([*lost, *((columns[name] == "").to_numpy() for name in _IDS)])
+    usable[usable] = _nanoseconds(columns[_TIMES[0]][usable]) >= 0
+    return np.asarray(usable)
 
 
 def _texts(columns: dict[str, pd.Series]) -> dict[str, pd.Series]:
@@ -266,10 +276,6 @@ def _nanoseconds(column: pd.Series) -> _Ints:
     if column.dtype.kind == "M":
         column = column.astype("datetime64[ns]")
     return np.asarray(column, dtype=np.int64)
-
-
-def _peer(kind: str, text: object) -> tuple[str | None, int]:
-    return resolve_peer(attributes_of(text)) if kind in CALLING_KINDS else (None, 0)
 
 
 def _codes(column: pd.Series) -> tuple[Sequence[str], _Ints]:

@@ -65,6 +65,11 @@ TIME_COLUMN: dict[SignalFile, str | None] = {
     "topology": None,
 }
 
+MAX_TEXT = 16_384  # characters of a name or a log line; longer ones are shortened
+MAX_JSON = 262_144  # characters of attributes as JSON; longer ones are left out, since half of it is no JSON
+JSON_COLUMNS = frozenset({"attributes", "links", "labels"})
+ID_COLUMNS = frozenset({"trace_id", "span_id", "parent_span_id"})
+
 SPAN_KINDS = ("SERVER", "CLIENT", "INTERNAL", "PRODUCER", "CONSUMER", "UNSPECIFIED")
 
 # Who a client span calls: the first attribute present names it (DESIGN: how a dependency is named).

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from opslib.core.model import Signal
 from opslib.core.windows import Windows
 
 if TYPE_CHECKING:  # named here, used by those who fill it: a SourceNote must not cost an import of pandas
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+
+    from opslib.core.model import Signal
 
 ROOT = -1  # SpanBlock.parent: the span names no parent
 ORPHAN = -2  # SpanBlock.parent: the parent named is not in the evidence
@@ -64,6 +65,7 @@ class SpanBlock:
     peer_type: NDArray[np.int8]  # index into PEER_TYPES: which attribute named it
     attributes: Strings | None = None  # JSON text; only where the caller asked for it
     duplicates: int = 0  # rows dropped because (trace_id, span_id) was there already
+    untimed: int = 0  # spans that end before they start, or last longer than any does: read with no duration
 
     def __len__(self) -> int:
         return len(self.trace)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,14 +55,3 @@ def resolve_peer(attributes: Mapping[str, Any]) -> tuple[str | None, int]:
             continue
         return value, PEER_TYPES.index(kind)
     return None, 0
-
-
-def attributes_of(text: object) -> dict[str, Any]:
-    """Return the attributes that a JSON text holds; of anything but a JSON object none."""
-    if not isinstance(text, str):
-        return {}
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -107,9 +107,11 @@ def load_environment(name: str, settings: Settings) -> Environment:
     known: list[str] = []
     for path in settings.config_files():
         tables = _read(path).get("environments", {})
-        if isinstance(tables, dict) and isinstance(tables.get(name), dict):
+        if not isinstance(tables, dict):
+            raise UsageError(f"{path}: `environments` is no table", hint="write [environments.NAME]")
+        if isinstance(tables.get(name), dict):
             return _environment(name, tables[name], path)
-        known += list(tables)
+        known += tables
     if name == "lab":
         raise EnvironmentNotFoundError(
             f"no lab is running (looked in {settings.find_lab_state()})", hint="start one: opslib lab up"
@@ -124,23 +126,47 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"cannot read {path}: {error}", hint="it is a file of UTF-8 text") from error
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits is a ValueError alone
         raise UsageError(
             f"{path} is no valid TOML: {error}", hint="the line and column stand in the message"
         ) from error
 
 
+# setting -> its type, and that of the values where it is a table
+_PLAIN: dict[str, tuple[type, type | None]] = {
+    "protected": (bool, None),
+    "kube_context": (str, None),
+    "namespace": (str, None),
+    "registry": (str, None),
+    "links": (dict, str),
+    "services": (dict, dict),
+}
+_EXAMPLES = {
+    "protected": "protected = true",
+    "kube_context": 'kube_context = "prod"',
+    "namespace": 'namespace = "shop"',
+    "registry": 'registry = "registry.example/shop"',
+    "links": 'links = {grafana = "https://..."}',
+    "services": 'services = {payment = {traces = "payment-service"}}',
+}
+
+
 def _environment(name: str, table: dict[str, Any], origin: Path) -> Environment:
-    plain = {"protected", "kube_context", "namespace", "registry", "links", "services"}
     signals = {"traces", "logs", "metrics", "changes"}
-    unknown = set(table) - plain - signals
+    unknown = set(table) - set(_PLAIN) - signals
     if unknown:
         word = min(unknown)
         raise UsageError(
-            f"{origin}: environment {name!r} has no setting {word!r}", hint=near_names(word, plain | signals)
+            f"{origin}: environment {name!r} has no setting {word!r}",
+            hint=near_names(word, {*_PLAIN, *signals}),
         )
-    fields: dict[str, Any] = {key: table[key] for key in plain & set(table)}
+    fields: dict[str, Any] = {key: table[key] for key in _PLAIN if key in table}
+    for key, value in fields.items():
+        kind, of = _PLAIN[key]
+        items = value.values() if isinstance(value, dict) and of else ()
+        if not isinstance(value, kind) or not all(isinstance(item, of or object) for item in items):
+            raise UsageError(f"{origin}: {name}.{key} has the wrong type", hint=f"such as {_EXAMPLES[key]}")
     for signal in signals & set(table):
         fields[signal] = _source(table[signal], f"{origin}: {name}.{signal}")
     return Environment(name, origin=origin, **fields)
@@ -149,5 +175,7 @@ def _environment(name: str, table: dict[str, Any], origin: Path) -> Environment:
 def _source(table: Any, where: str) -> SourceSettings:
     if not isinstance(table, dict) or not isinstance(table.get("kind"), str):
         raise UsageError(f"{where} needs a `kind`", hint='such as {kind = "capture", path = "incident-42"}')
+    if "\0" in str(table.get("path", "")):
+        raise UsageError(f"{where}: a path holds no null character", hint="write the folder's name")
     options = {key: value for key, value in table.items() if key not in {"kind", "url"}}
     return SourceSettings(table["kind"], str(table.get("url", "")), options)

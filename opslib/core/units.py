@@ -10,9 +10,6 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 Unit = Literal["ns", "us", "ms", "s"]
 NS_PER: dict[Unit, int] = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 MIN_NS, MAX_NS = -(1 << 63), (1 << 63) - 2
@@ -52,28 +49,28 @@ def _number(text: str) -> int | Decimal | None:
     return number if number.is_finite() else None
 
 
-def to_ns_column(values: Sequence[object], unit: Unit = "ns") -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return a column (n,) in ns as `to_ns` returns each, 0 where it is None, and which rows hold a time."""
+def to_ns_column(values: Sequence[object], unit: Unit = "ns") -> list[int | None]:
+    """Return a column in ns as `to_ns` returns each."""
     quick = _quick(values, NS_PER[unit])
-    if quick is not None:
-        return quick, np.ones(len(values), np.bool_)
-    each = [to_ns(value, unit) for value in values]
-    good = np.array([value is not None for value in each], np.bool_)
-    return np.array([value or 0 for value in each], np.int64), good
+    return [to_ns(value, unit) for value in values] if quick is None else quick
 
 
-def _quick(values: Sequence[object], factor: int) -> NDArray[np.int64] | None:
+def _quick(values: Sequence[object], factor: int) -> list[int | None] | None:
     """Convert a column that holds only integers, or only texts of digits, in one go."""
     kinds = set(map(type, values))
     several: Any = values
-    try:
-        if kinds == {int}:
-            column = np.array(several, np.int64)
-        elif kinds == {str} and "".join(several).isdecimal():
-            column = np.array(list(map(int, several)), np.int64)
-        else:
+    if kinds == {str}:
+        whole = "".join(several)
+        if not (
+            whole.isascii()
+            and whole.isdecimal()
+            and min(map(len, several)) > 0
+            and max(map(len, several)) < 20
+        ):
             return None
-    except (OverflowError, ValueError):
+        several = list(map(int, several))
+    elif kinds != {int}:
         return None
-    inside = bool((np.abs(column) <= MAX_NS // factor).all()) and int(column.min()) > MIN_NS
-    return column * factor if inside else None
+    if min(several) * factor < MIN_NS or max(several) * factor > MAX_NS:
+        return None
+    return [value * factor for value in several]

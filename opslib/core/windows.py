@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from opslib.core.errors import WindowError
+from opslib.core.words import printable
 
 NS_PER_S = 1_000_000_000
+_LIMIT = (1 << 63) - 1  # of a time in nanoseconds: what every backend can hold
 _UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _HINT = "write `last 15m`, or START/END in RFC 3339, such as 2026-01-31T03:00:00Z/2026-01-31T03:15:00Z"
 
@@ -21,6 +23,8 @@ class Window:
     end_ns: int
 
     def __post_init__(self) -> None:
+        if not -_LIMIT <= self.start_ns <= _LIMIT or not -_LIMIT <= self.end_ns <= _LIMIT:
+            raise WindowError("the window lies beyond the years 1677 to 2262", hint=_HINT)
         if self.end_ns <= self.start_ns:
             raise WindowError(
                 f"the window is empty: it starts at {rfc3339(self.start_ns)} and ends at {rfc3339(self.end_ns)}",
@@ -36,7 +40,7 @@ class Window:
 
     def before(self, length_ns: int | None = None) -> Window:
         """Return the window of `length_ns` (default: the same length) that ends where this one starts."""
-        return Window(self.start_ns - (length_ns or self.length_ns), self.start_ns)
+        return Window(max(self.start_ns - (length_ns or self.length_ns), -_LIMIT), self.start_ns)
 
     def __str__(self) -> str:
         return f"{rfc3339(self.start_ns)}/{rfc3339(self.end_ns)}"
@@ -55,7 +59,10 @@ def parse_duration_s(text: str) -> float:
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", text.strip())
     if not parts or "".join(n + u for n, u in parts) != text.strip():
         raise WindowError(f"not a duration: {text!r}", hint="write it as Prometheus does: 90s, 15m, 1h30m")
-    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+    seconds = sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+    if seconds > _LIMIT / NS_PER_S:
+        raise WindowError(f"a duration of centuries: {printable(text)!r}", hint=_HINT)
+    return seconds
 
 
 def parse_instant_ns(text: str, now_ns: int) -> int:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from opslib.core.blocks import root_rows
 from opslib.core.evidence import SpanBlock, Strings
-from opslib.core.peers import attributes_of
+from opslib.core.foreign import json_object
 from opslib.core.windows import Windows
 from opslib.diagnosis.calls import find_calls
 from opslib.diagnosis.partial import failed_spans
@@ -130,7 +130,7 @@ def _attributes(
     if column is None or code < 0:
         return ()
     if code not in texts:
-        found = attributes_of(column.values[code])  # noqa: PD011 - no frame
+        found = json_object(column.values[code])  # noqa: PD011 - no frame
         pairs = ((str(name), _text(value)) for name, value in found.items())
         texts[code] = tuple(
             (n, v)
@@ -148,7 +148,7 @@ def _text(value: object) -> str:
 
 def sample_of(traces: pd.Series, most: int) -> set[str]:
     """Return at most `most` of the trace ids: those with the smallest hash, whatever their order."""
-    distinct = sorted(set(traces))
+    distinct = sorted(traces.unique().tolist())
     if len(distinct) <= most:
         return set(distinct)
     hashes = pd.util.hash_array(np.array(distinct, dtype=object), categorize=False)

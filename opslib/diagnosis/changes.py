@@ -5,7 +5,6 @@ A release that was taken back before the incident began is over: neither it nor 
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from opslib.core.evidence import Evidence
+from opslib.core.foreign import json_object
 from opslib.core.model import Finding
 from opslib.core.words import duration, printable
 from opslib.diagnosis import weights
@@ -93,10 +93,10 @@ def _message(row: dict[Any, Any]) -> str:
 
 def _versions(row: dict[Any, Any]) -> tuple[str, str]:
     """Return which version a change led from and to, empty where it does not say."""
-    try:
-        attributes = json.loads(row.get("attributes") or "{}")
-    except (TypeError, ValueError, RecursionError):
-        return "", ""
-    if not isinstance(attributes, dict):
-        return "", ""
-    return str(attributes.get("from") or ""), str(attributes.get("to") or "")
+    attributes = json_object(row.get("attributes"))
+    before, after = (attributes.get(name) for name in ("from", "to"))
+    return _version(before), _version(after)
+
+
+def _version(value: Any) -> str:
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""

@@ -45,6 +45,15 @@ class Sums:
             self.squares + other.squares,
         )
 
+    def __sub__(self, other: Sums) -> Sums:
+        return Sums(
+            self.n - other.n,
+            self.errors - other.errors,
+            self.ns - other.ns,
+            self.logs - other.logs,
+            self.squares - other.squares,
+        )
+
     @property
     def mean_ns(self) -> float:
         return self.ns / self.n if self.n else 0.0
@@ -101,9 +110,10 @@ def differences(table: pd.DataFrame, dimension: Dimension, clustering: Clusterin
         service = caller if side == OWN else callee
         sums = _by_value(rows, dimension)
         values = sorted({value for value, window in sums if window == INCIDENT})
+        whole = sum((sums[value, INCIDENT] for value in values), Sums())
         for value in values if len(values) > 1 else ():
             own, before = sums[value, INCIDENT], sums.get((value, BASELINE), Sums())
-            others = sum((sums[v, INCIDENT] for v in values if v != value), Sums())
+            others = whole - own
             if min(own.n, others.n) >= weights.COHORT_CALLS:
                 yield Difference(
                     service, dimension, value, kind, caller, callee, own, others, before,

@@ -12,12 +12,14 @@ import pandas as pd
 from opslib.core.windows import Windows
 from opslib.diagnosis import weights
 from opslib.diagnosis.critical_path import Ints
-from opslib.diagnosis.groups import by_key
+from opslib.diagnosis.groups import by_key, most_frequent
 from opslib.diagnosis.knowledge import Knowledge, Place
 from opslib.diagnosis.partial import BASELINE, INCIDENT
 from opslib.diagnosis.quantiles import bucket_of, histogram, quantile
 from opslib.diagnosis.segments import Segment
 from opslib.diagnosis.statistics import rank_shift, tail_shift
+
+OPERATION_KEYS = ["kind", "caller", "callee", "named_by", "operation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,9 @@ class Yardstick:
 
 
 def shifts(elements: pd.DataFrame, knowledge: Knowledge, clustering: Clustering) -> tuple[Shift, ...]:
-    """Compare each (place, operation) of the element table that occurs in both windows."""
-    keys = ["kind", "caller", "callee", "named_by", "operation"]
+    """Compare each (place, operation) of the element table that occurs in both windows, of many the most frequent."""
     found = []
-    for key, rows in by_key(elements, keys):
+    for key, rows in by_key(most_frequent(elements, OPERATION_KEYS, weights.MOST_OPERATIONS), OPERATION_KEYS):
         before, after = (rows[rows["window"] == w] for w in (BASELINE, INCIDENT))
         if len(before) and len(after):
             segment, sides = Segment(*key[:4]), (side(before), side(after))
@@ -142,7 +143,7 @@ class CallShift:
 def compare_calls(calls: pd.DataFrame, windows: Windows) -> CallShift:
     """Compare durations within operations (van Elteren's stratified rank test) and count failures."""
     before, after = (calls[calls["window"] == w] for w in (BASELINE, INCIDENT))
-    common = sorted(set(before["operation"]) & set(after["operation"]))
+    common = sorted(set(before["operation"].unique()) & set(after["operation"].unique()))
     total_z = total_variance = expected = actual = 0.0
     ranks = np.full(len(calls), 0.5)
     for operation in common:

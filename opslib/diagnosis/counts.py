@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from opslib.core.evidence import ORPHAN
+from opslib.core.evidence import ORPHAN, ROOT
 from opslib.diagnosis.critical_path import Ints
 from opslib.diagnosis.groups import group
 from opslib.diagnosis.roles import where
@@ -21,6 +21,8 @@ COUNTS = (
     "clipped",
     "orphans",
     "duplicates",
+    "untimed",
+    "more_roots",
     "skewed",
     "consumers",
     "unseen",
@@ -38,12 +40,19 @@ def counts(mapped: Mapped, trace_window: Ints, of_call: Ints) -> dict[str, int]:
         "clipped": int((role.clipped & inside).sum()),
         "orphans": int(((block.parent == ORPHAN) & inside).sum()),
         "duplicates": block.duplicates,
+        "untimed": block.untimed,
+        "more_roots": _more_roots(block.trace[(block.parent == ROOT) & inside]),
         "skewed": int((role.skewed & inside).sum()),
         "consumers": int((role.consumer & inside).sum()),
         "unseen": int((mapped.calls.unseen & (of_call >= 0)).sum()),
         "retries": _retries(mapped),
         "kindless": int((where(block.kind, "UNSPECIFIED") & inside).sum()),
     }
+
+
+def _more_roots(traces: Ints) -> int:
+    """Count the roots of a trace beyond its first; `traces`: the trace of each root."""
+    return len(traces) - len(np.unique(traces))
 
 
 def _retries(mapped: Mapped) -> int:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from opslib.core.evidence import Evidence
+from opslib.core.errors import UsageError
+from opslib.core.evidence import Evidence, SpanBlock
 from opslib.core.model import Onset, Verdict
 from opslib.diagnosis.budget import budgets
 from opslib.diagnosis.compare import compare_calls
@@ -22,6 +23,8 @@ from opslib.diagnosis.partial import Partial, empty_partial, in_order, map_block
 from opslib.diagnosis.rank import nobody_sure, rank
 from opslib.diagnosis.scope import scope_of
 from opslib.diagnosis.verdict import answer, completeness, gaps, lead_of
+
+_MOST_NS = 1 << 62  # half of what 64 bits hold
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,13 +55,26 @@ def diagnose(evidence: Evidence, service: str | None = None) -> Diagnosis:
     Pure and deterministic: same evidence, same verdict, whatever the order and cut of the blocks.
     """
     clock = _Clock()
-    mapped = [clock.time(map_block, block, service, evidence.windows) for block in evidence.spans]
+    mapped = [clock.time(map_block, block, service, evidence.windows) for block in _bounded(evidence.spans)]
     middle = time.perf_counter()
     merged = in_order(merge(mapped)) if mapped else empty_partial()
     chosen = service if service is not None else _affected(merged, evidence)
     finished = _finish(evidence, only_group(merged, chosen) if service is None else merged, chosen)
     timings = {"critical_path": clock.spent_s, "diagnose": time.perf_counter() - middle}
     return Diagnosis(*finished, timings)
+
+
+def _bounded(blocks: Iterable[SpanBlock]) -> Iterator[SpanBlock]:
+    """Pass blocks on while all sums of their times fit 64 bits. Raises UsageError for what no system spends."""
+    spent_ns = 0.0
+    for block in blocks:
+        spent_ns += float((block.end - block.start).sum(dtype=np.float64))
+        if spent_ns > _MOST_NS:
+            raise UsageError(
+                "the spans last longer than a hundred years together: their times are wrong",
+                hint="times are unix nanoseconds; a shorter window may leave out the spans that never ended",
+            )
+        yield block
 
 
 @dataclass(slots=True)
@@ -91,7 +107,7 @@ def _finish(
     knowledge = learn(evidence, partial)
     calls = compare_calls(partial.calls, evidence.windows)
     budget, tail = budgets(partial, knowledge)
-    blocking = gaps(evidence, calls, traced=bool(partial.counts["spans"]))
+    blocking = gaps(evidence, calls, partial.counts)
     clues = gather(evidence, partial, knowledge, calls, budget, service=service)
     candidates = rank(clues)
     frame = calls_frame(partial)

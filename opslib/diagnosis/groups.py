@@ -15,6 +15,7 @@ from opslib.diagnosis.critical_path import Ints
 Column = NDArray[np.integer[Any]] | NDArray[np.bool_]
 
 _LIMIT = 1 << 62
+_FEW = 4  # rows for each key that may be kept, below which counting keys is not worth it
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,22 @@ def by_key(table: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[tuple[str
     """Yield (key, rows) in ascending order of text keys."""
     for key, rows in table.groupby(list(keys), sort=True):
         yield tuple(str(part) for part in key), rows
+
+
+def most_frequent(table: pd.DataFrame, keys: Sequence[str], most: int, count: str = "n") -> pd.DataFrame:
+    """Return a table in which few keys occur as it is; of another, the rows of the `most` frequent by `count`.
+
+    Names with ids in them are without end, so keys that occur in one window alone are left out there; ties by key.
+    """
+    if len(table) <= _FEW * most:
+        return table
+    wanted = table[[*keys, "window", count]]
+    sums = wanted.groupby([*keys, "window"], sort=True, as_index=False).sum()
+    both = sums.groupby(list(keys), sort=True, as_index=False).agg(
+        windows=("window", "size"), n=(count, "sum")
+    )
+    first = both[both["windows"] == 2].sort_values("n", ascending=False, kind="stable")[:most]
+    return table.merge(first[list(keys)], on=list(keys))
 
 
 def merge_tables(tables: Sequence[pd.DataFrame], keys: Sequence[str]) -> pd.DataFrame:

@@ -5,10 +5,10 @@ A pool clue never accuses: it joins a service whose own work grew beyond chance,
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 
+from opslib.core.foreign import json_object
 from opslib.core.model import Finding
 from opslib.core.words import printable, quantity
 from opslib.diagnosis import weights
@@ -44,11 +44,8 @@ def _fuller(shift: MetricShift) -> bool:
 
 
 def _labels(series: Series) -> dict[str, str]:
-    try:
-        labels = json.loads(series.labels or "{}")
-    except ValueError:
-        return {}
-    return {str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {}
+    labels = json_object(series.labels).items()
+    return {name: str(value) for name, value in labels if isinstance(value, str | int | float)}
 
 
 def _clue(shift: MetricShift, source: str) -> Clue:

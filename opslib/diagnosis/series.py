@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 
 _BAD_UP = re.compile(r"latency|duration|error|restart", re.IGNORECASE)
 _BAD_DOWN = re.compile(r"availability|success", re.IGNORECASE)
+_LARGEST = 1e100  # beyond it differences and means of samples overflow, and nothing measured is so large
 _KEYS = ["service", "pod", "labels"]
 
 
@@ -79,8 +80,13 @@ def _clean(metrics: pd.DataFrame) -> pd.DataFrame:
             "value": metrics["value"].to_numpy(dtype=np.float64),
         }
     )
-    finite: pd.DataFrame = frame[np.isfinite(frame["value"].to_numpy())]
-    return finite.sort_values(["name", *_KEYS, "time", "value"], kind="stable", ignore_index=True)
+    usable: pd.DataFrame = frame[np.abs(frame["value"].to_numpy()) <= _LARGEST]  # no NaN either
+    return usable.sort_values(["name", *_KEYS, "time", "value"], kind="stable", ignore_index=True)
+
+
+def immeasurable(metrics: pd.DataFrame) -> int:
+    """Count the samples that are infinite, or larger than anything measured."""
+    return int((np.abs(metrics["value"].to_numpy(dtype=np.float64)) > _LARGEST).sum())
 
 
 def _split(name: str) -> tuple[str, str]:

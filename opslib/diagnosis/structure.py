@@ -19,7 +19,7 @@ from opslib.core.words import figures, printable, share
 from opslib.diagnosis import weights
 from opslib.diagnosis.clues import Clue, saturate
 from opslib.diagnosis.compare import Clustering
-from opslib.diagnosis.groups import by_key
+from opslib.diagnosis.groups import by_key, most_frequent
 from opslib.diagnosis.partial import BASELINE, INCIDENT
 from opslib.diagnosis.statistics import share_shift
 from opslib.diagnosis.structure_tables import SEPARATOR
@@ -65,7 +65,8 @@ def structure_clues(
 
 def shape_shifts(shapes: pd.DataFrame, clustering: Clustering) -> Iterator[ShapeShift]:
     """Compare the shares of shapes of each parent operation that occurs in both windows."""
-    for (service, operation), rows in by_key(shapes, ["service", "operation"]):
+    keys = ["service", "operation"]
+    for (service, operation), rows in by_key(most_frequent(shapes, keys, weights.MOST_OPERATIONS), keys):
         counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
         for window, shape, n in zip(rows["window"], rows["shape"], rows["n"], strict=True):
             counts[shape][window] += int(n)
@@ -134,7 +135,8 @@ def _stops(children: pd.DataFrame, critical: float) -> dict[str, dict[Context, t
     """Return callees after which parents stop more often than before: by callee, context and shares."""
     found: dict[str, dict[Context, tuple[float, float]]] = defaultdict(dict)
     keys = ["service", "operation", "child_operation", "target"]
-    for (service, operation, _, target), rows in by_key(children[children["target"] != ""], keys):
+    named = most_frequent(children[children["target"] != ""], keys, weights.MOST_OPERATIONS, "parents")
+    for (service, operation, _, target), rows in by_key(named, keys):
         n = {w: rows[rows["window"] == w][["last", "parents"]].sum().tolist() for w in (BASELINE, INCIDENT)}
         if not n[BASELINE][1] or not n[INCIDENT][1] or target == service:
             continue
@@ -195,7 +197,7 @@ def _count_clues(children: pd.DataFrame, critical: float, source: str) -> list[C
     """Compare calls per parent span that has any; z from the spread of counts, as parents differ in how often they call."""
     clues = []
     keys = ["service", "operation", "child_service", "child_operation", "target"]
-    for key, rows in by_key(children, keys):
+    for key, rows in by_key(most_frequent(children, keys, weights.MOST_OPERATIONS, "parents"), keys):
         sides = [_counts(rows[rows["window"] == window]) for window in (BASELINE, INCIDENT)]
         found = _count_shift(sides[0], sides[1], critical)
         if found is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from opslib.core.evidence import Evidence
@@ -10,8 +10,10 @@ from opslib.core.model import Candidate, Completeness, VerdictKind
 from opslib.core.words import duration, printable, share
 from opslib.diagnosis import weights
 from opslib.diagnosis.clues import Clue
-from opslib.diagnosis.compare import CallShift
+from opslib.diagnosis.compare import OPERATION_KEYS, CallShift
+from opslib.diagnosis.groups import most_frequent
 from opslib.diagnosis.partial import Partial
+from opslib.diagnosis.series import immeasurable
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,21 @@ class Answer:
 def completeness(evidence: Evidence, partial: Partial) -> Completeness:
     """Put what is known to be missing or doubtful into one record."""
     counts = partial.counts
+    return Completeness(
+        traces=counts["traces"],
+        spans=counts["spans"],
+        selection={w: evidence.selection.get(w, "unknown") for w in ("incident", "baseline")},
+        truncated=evidence.truncated,
+        clipped=counts["clipped"],
+        orphans=counts["orphans"],
+        duplicates=counts["duplicates"],
+        skewed=counts["skewed"],
+        warnings=tuple(dict.fromkeys(_doubts(evidence, partial))),
+    )
+
+
+def _doubts(evidence: Evidence, partial: Partial) -> list[str]:
+    counts = partial.counts
     warnings = [*evidence.warnings, *(w for note in evidence.notes for w in note.warnings)]
     if counts["unseen"]:
         warnings.append(f"edge unseen: {counts['unseen']:,} calls start at the service's own span")
@@ -37,22 +54,27 @@ def completeness(evidence: Evidence, partial: Partial) -> Completeness:
         )
     if counts["kindless"]:
         warnings.append(f"{counts['kindless']:,} spans tell no kind: callers and callees are inferred")
+    if counts["untimed"]:
+        warnings.append(
+            f"{counts['untimed']:,} spans end before they start, or last longer than a week: read with no duration"
+        )
+    if counts["more_roots"]:
+        warnings.append(
+            f"{counts['more_roots']:,} spans are a further root of their trace: the earliest counts"
+        )
+    if beyond := immeasurable(evidence.metrics):
+        warnings.append(f"{beyond:,} samples of metrics are infinite, or beyond any measure: left out")
+    elements = partial.tables["elements"]
+    if len(most_frequent(elements, OPERATION_KEYS, weights.MOST_OPERATIONS)) < len(elements):
+        warnings.append(
+            f"more than {weights.MOST_OPERATIONS:,} operations: the rarest are not compared one by one"
+        )
     if "unknown" in evidence.selection.values() or not evidence.selection:
         warnings.append("how the traces were selected is not stated")
-    return Completeness(
-        traces=counts["traces"],
-        spans=counts["spans"],
-        selection={w: evidence.selection.get(w, "unknown") for w in ("incident", "baseline")},
-        truncated=evidence.truncated,
-        clipped=counts["clipped"],
-        orphans=counts["orphans"],
-        duplicates=counts["duplicates"],
-        skewed=counts["skewed"],
-        warnings=tuple(dict.fromkeys(warnings)),
-    )
+    return warnings
 
 
-def gaps(evidence: Evidence, calls: CallShift, *, traced: bool) -> tuple[str, ...]:
+def gaps(evidence: Evidence, calls: CallShift, counts: Mapping[str, int]) -> tuple[str, ...]:
     """Return what forbids any comparison of the windows; each entry names what would settle it."""
     missing = []
     if evidence.windows.baseline is None:
@@ -63,9 +85,11 @@ def gaps(evidence: Evidence, calls: CallShift, *, traced: bool) -> tuple[str, ..
             f"alike-selected windows: the incident's traces were selected by {printable(evidence.selection['incident'], 60)!r}, "
             f"the baseline's by {printable(evidence.selection['baseline'], 60)!r}"
         )
+    if counts["untimed"] > weights.UNTIMED_SHARE * counts["spans"]:
+        missing.append(f"ends of spans that can be: {counts['untimed']:,} of {counts['spans']:,} have none")
     for side, name in ((calls.after, "incident"), (calls.before, "baseline")):
         if (
-            (traced or not len(evidence.metrics))
+            (counts["spans"] or not len(evidence.metrics))
             and side.n < weights.MIN_CALLS
             and not (name == "baseline" and evidence.windows.baseline is None)
         ):

@@ -13,6 +13,10 @@ from __future__ import annotations
 FALSE_ALARM = 0.01
 MIN_CALLS = 20  # calls of the service in each window below which nothing is said (the contract's)
 
+UNTIMED_SHARE = 0.25  # of the spans, without a duration that can be, above which no times are compared
+MOST_OPERATIONS = (
+    1_000  # of all places together that are compared, so that names with ids in them cost a bounded time
+)
 COHORT_CALLS = 10  # units of a version or pod, and of its others, below which they are not compared
 
 # --- large enough ------------------------------------------------------------------------------------------------

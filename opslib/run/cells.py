@@ -25,7 +25,9 @@ Cell = Mapping[str, Any]
 def source_of(cell: Cell) -> str:
     """Return a cell's source, which the format allows to be a text or a list of lines."""
     source = cell.get("source", "")
-    return source if isinstance(source, str) else "".join(source)
+    if isinstance(source, list):
+        return "".join(map(str, source))
+    return source if isinstance(source, str) else ""
 
 
 def tags_of(cell: Cell) -> tuple[str, ...]:

@@ -10,15 +10,20 @@ import ast
 import io
 import math
 import tokenize
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from opslib.core.errors import ParameterError
-from opslib.run.cells import PARAMETERS_TAG
+from opslib.run.cells import PARAMETERS_TAG, source_of, tags_of
 
+_MOST_BITS = 333  # of a whole number, as many digits as a value may have
 _SCALARS = ("str", "int", "float", "bool")
 _HINT = "write `name: type = default  # help`, type one of str, int, float, bool, list[...], Literal[...], `| None`"
+
+# what parsing a text as Python raises where it is none, or is nested too deeply
+NO_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 Scalar = str | int | float | bool
 Value = Scalar | list[Scalar] | None
@@ -77,17 +82,18 @@ def _is(kind: str, value: Any) -> bool:
 def parameters_cell(cells: Iterable[Mapping[str, Any]]) -> str:
     """Return the source of the cell tagged `parameters`, or an empty text."""
     for cell in cells:
-        if PARAMETERS_TAG in cell.get("metadata", {}).get("tags", []):
-            source = cell.get("source", "")
-            return source if isinstance(source, str) else "".join(source)
+        if PARAMETERS_TAG in tags_of(cell):
+            return source_of(cell)
     return ""
 
 
 def declared_parameters(source: str) -> tuple[Parameter, ...]:
     """Return the parameters that the source of a `parameters` cell declares, in its order. Raises ParameterError."""
     try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # a cell's style is its author's
+            tree = ast.parse(source)
+    except NO_PYTHON as error:
         raise ParameterError(f"the cell tagged `parameters` is no Python: {error}", hint=_HINT) from error
     comments = _comments(source)
     found: dict[str, Parameter] = {}
@@ -98,6 +104,9 @@ def declared_parameters(source: str) -> tuple[Parameter, ...]:
                 parameter = _parameter(node, comments)
             except _DeclarationError as error:
                 problems.append(str(error))
+                continue
+            except RecursionError:
+                problems.append(f"`{node.target.id}` is nested too deeply")
                 continue
             if parameter.name in found:
                 problems.append(f"`{parameter.name}` is declared twice")
@@ -113,6 +122,8 @@ class _DeclarationError(Exception):
 
 def _parameter(node: ast.AnnAssign, comments: Mapping[int, str]) -> Parameter:
     name = ast.unparse(node.target)
+    if any(type(c.value) is int and c.value.bit_length() > _MOST_BITS for c in _constants(node)):
+        raise _DeclarationError(f"`{name}` holds a number of more than 100 digits")
     kind = _type(node.annotation, name)
     if node.value is None:
         raise _DeclarationError(f"`{name}` has no default")
@@ -125,6 +136,10 @@ def _parameter(node: ast.AnnAssign, comments: Mapping[int, str]) -> Parameter:
     if not kind.accepts(default):
         raise _DeclarationError(f"the default of `{name}`, {default!r}, is not of its type {kind}")
     return Parameter(name, kind, default, comments.get(node.end_lineno or node.lineno, ""))
+
+
+def _constants(node: ast.AST) -> list[ast.Constant]:
+    return [inner for inner in ast.walk(node) if isinstance(inner, ast.Constant)]
 
 
 def _type(node: ast.expr, name: str) -> ParameterType:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from opslib.core.errors import UsageError
+from opslib.core.words import printable
 from opslib.run.cells import INJECTED_TAG, RAISES_TAG, SKIP_TAG, is_run, tags_of, timeout_of, titles
 from opslib.run.events import CellRecord, CellStatus, Recorder
 from opslib.run.guard import Guard
@@ -35,8 +36,13 @@ def read_notebook(data: str) -> Any:
     try:
         nb = nbformat.reads(data, as_version=4)
         nb = nbformat.v4.upgrade(nb) or nb
+        _require_cells(nb.cells)
     except Exception as error:  # nbformat raises whatever its parsers and validators raise
-        raise UsageError(f"this is no notebook: {type(error).__name__}: {str(error)[:200]}") from error
+        why = printable(str(error).partition("\n")[0])
+        raise UsageError(
+            f"this is no notebook: {type(error).__name__}: {why}",
+            hint="opslib notebooks list names the shipped ones",
+        ) from error
     names = (
         nb.metadata.get("kernelspec", {}).get("language"),
         nb.metadata.get("language_info", {}).get("name"),
@@ -45,6 +51,13 @@ def read_notebook(data: str) -> Any:
     if str(language).lower() not in {"python", "ipython"}:
         raise UsageError(f"this notebook is written in {language}", hint="only Python notebooks are run")
     return nb
+
+
+def _require_cells(cells: Sequence[Any]) -> None:
+    """Raise ValueError for what nbformat lets pass and papermill breaks at."""
+    for number, cell in enumerate(cells):
+        if not isinstance(cell.source, str) or not isinstance(cell.metadata.get("tags", []), list):
+            raise ValueError(f"cell {number} has no text for its source, or no list for its tags")
 
 
 def inject(nb: Any, values: Mapping[str, Any], source: str) -> dict[int, CellRecord]:

@@ -24,7 +24,7 @@ from opslib.run.cells import (
     tags_of,
     titles,
 )
-from opslib.run.declared import declared_parameters, parameters_cell
+from opslib.run.declared import NO_PYTHON, declared_parameters, parameters_cell
 from opslib.run.notebooks import read_cells, title_and_purpose
 
 MAX_LINES = 12
@@ -41,7 +41,10 @@ def lint_notebook(path: Path) -> tuple[Check, ...]:
 
 
 def _check(name: str, rule: Rule, hint: str, cells: Cells) -> Check:
-    found = list(rule(cells))
+    try:
+        found = list(rule(cells))
+    except RecursionError:
+        found = ["a cell is nested too deeply"]
     if not found:
         return Check(name, Outcome.PASS, "as it should be")
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
@@ -151,7 +154,7 @@ def _trees(cells: Cells) -> Iterator[tuple[int, ast.AST]]:
     for number, cell in _code(cells):
         try:
             yield number, ast.parse(source_of(cell))
-        except (SyntaxError, ValueError):
+        except NO_PYTHON:
             continue
 
 
@@ -160,7 +163,7 @@ def is_python(cells: Cells) -> Iterator[str]:
         source = "\n".join("pass" if re.match(r"\s*[!%]", x) else x for x in source_of(cell).splitlines())
         try:
             compile(source, f"cell {number}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        except (SyntaxError, ValueError) as error:
+        except NO_PYTHON as error:
             yield f"cell {number}: {error}"
 
 

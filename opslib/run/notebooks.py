@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from opslib.run.cells import headings_of, source_of
 from opslib.run.declared import Parameter, declared_parameters, parameters_cell
 
 MAX_NOTEBOOK_BYTES = 50_000_000
+_HINT = "`opslib notebooks list` shows what there is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,16 @@ class NotebookCard:
 def read_bounded(notebook: Path) -> str:
     """Return the text of a notebook file. Raises UsageError."""
     try:
-        if notebook.stat().st_size > MAX_NOTEBOOK_BYTES:
-            raise UsageError(f"{notebook} is larger than {MAX_NOTEBOOK_BYTES // 1_000_000} MB")
+        status = notebook.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise UsageError(f"{notebook} is no regular file", hint=_HINT)
+        if status.st_size > MAX_NOTEBOOK_BYTES:
+            raise UsageError(f"{notebook} is larger than {MAX_NOTEBOOK_BYTES // 1_000_000} MB", hint=_HINT)
         return notebook.read_text(encoding="utf-8")
     except OSError as error:
-        hint = "`opslib notebooks list` shows what there is"
-        raise UsageError(f"cannot read {notebook}: {error.strerror}", hint=hint) from error
+        raise UsageError(f"cannot read {notebook}: {error.strerror}", hint=_HINT) from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{notebook} is no notebook: it is not UTF-8") from error
+        raise UsageError(f"{notebook} is no notebook: it is not UTF-8", hint=_HINT) from error
 
 
 def read_cells(notebook: Path) -> Sequence[Mapping[str, Any]]:
@@ -56,10 +60,10 @@ def read_cells(notebook: Path) -> Sequence[Mapping[str, Any]]:
     try:
         content = json.loads(read_bounded(notebook))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{notebook} is no notebook: it is not JSON") from error
+        raise UsageError(f"{notebook} is no notebook: it is not JSON", hint=_HINT) from error
     cells = content.get("cells") if isinstance(content, dict) else None
     if not isinstance(cells, list) or not all(_is_cell(cell) for cell in cells):
-        raise UsageError(f"{notebook} is no notebook: it has no list of cells")
+        raise UsageError(f"{notebook} is no notebook: it has no list of cells", hint=_HINT)
     return cells
 
 

@@ -102,16 +102,17 @@ class RedactedBlocks:
 
     def __iter__(self) -> Iterator[SpanBlock]:
         for block in self.blocks:
-            name = _redacted(block.name, self.redactor.text)
-            attributes = block.attributes and _redacted(
+            name = self._masked(block.name, self.redactor.text)
+            attributes = block.attributes and self._masked(
                 block.attributes, lambda t: redact_json(t, self.redactor)
             )
             yield replace(block, name=name, attributes=attributes)
 
-
-def _redacted(strings: Strings, mask: Callable[[str], str]) -> Strings:
-    values = tuple(mask(value) for value in strings.values)  # noqa: PD011 - no frame
-    return Strings(strings.codes, values)
+    def _masked(self, strings: Strings, mask: Callable[[str], str]) -> Strings:
+        values = strings.values  # noqa: PD011 - no frame
+        if self.redactor.clean(values):
+            return strings
+        return Strings(strings.codes, tuple(map(mask, values)))
 
 
 def _mapped(column: pd.Series, mask: Callable[[str], str]) -> pd.Series | None:

@@ -44,6 +44,8 @@ def faded(colour: str, alpha: float) -> str:
 STYLE = """<style>
 .js-plotly-plot text[style*="opslib-text"]{fill:currentColor!important}
 .opslib{line-height:1.45;margin:2px 0 12px}
+.opslib p,.opslib li,.opslib code{overflow-wrap:anywhere}
+.opslib td code{display:inline-block;min-width:14em;max-width:30em}
 .opslib table{border-collapse:collapse;margin:6px 0;font-size:13px;border:0}
 .opslib th,.opslib td{text-align:left!important;padding:4px 14px 4px 0!important;vertical-align:top!important;
  border:0;border-bottom:1px solid rgba(128,128,128,.3);max-width:46em;overflow-wrap:break-word;white-space:normal!important}

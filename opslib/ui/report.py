@@ -17,7 +17,12 @@ _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028",
 _DRAW = (
     "(function(s){var f=JSON.parse(s.previousElementSibling.textContent),"
     "d=s.previousElementSibling.previousElementSibling;"
-    "if(window.Plotly){d.textContent='';Plotly.newPlot(d,f.data,f.layout,f.config)}})(document.currentScript)"
+    "if(!window.Plotly)return;d.textContent='';"
+    # on a phone the title's lines are longer than the figure is wide; as text of the page they break where they must
+    "var l=f.layout,m=l.meta&&l.meta.opslib;if(m&&l.title&&l.margin&&d.clientWidth<600){"
+    "var c=document.createElement('figcaption');c.textContent=m.title;d.before(c);"
+    "l.height-=l.margin.t-34;l.margin.t=34;l.title.text='';d.style.height=l.height+'px'}"
+    "Plotly.newPlot(d,f.data,l,f.config)})(document.currentScript)"
 )
 
 

@@ -74,7 +74,7 @@ def _row(candidate: Candidate, charged: Candidate | None) -> tuple[Html, ...]:
 def _finding_row(finding: Finding) -> tuple[Html, ...]:
     baseline = "–" if finding.baseline is None else quantity(finding.baseline, finding.unit)
     where = html(finding.source, 120)
-    query = Html(f"<br><code>{html(finding.query, 600)}</code>") if finding.query else Html("")
+    query = Html(f"<br><code>{html(finding.query, 240)}</code>") if finding.query else Html("")
     return (
         html(finding.statement),
         html(quantity(finding.value, finding.unit)),

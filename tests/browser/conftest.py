@@ -26,7 +26,8 @@ FLAGS = (
 
 
 class Chromium:
-    """One browser with one page; `requests` are the URLs it asked for, `complaints` what its console said was wrong."""
+    """One browser with one page; `requests` are the URLs it asked for, `complaints` what its console said was wrong,
+    `dialogs` what it asked a person."""
 
     def __init__(self, binary, folder, size=(1400, 1000)):
         self.size = size
@@ -42,7 +43,7 @@ class Chromium:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self.requests, self.complaints, self._number = [], [], 0
+        self.requests, self.complaints, self.dialogs, self._number = [], [], [], 0
         try:
             self._socket = websocket.create_connection(self._page_url(Path(folder)), timeout=60)
         except BaseException:
@@ -81,6 +82,8 @@ class Chromium:
         elif method == "Runtime.exceptionThrown":
             details = params["exceptionDetails"]
             self.complaints.append(details.get("exception", {}).get("description") or details["text"])
+        elif method == "Page.javascriptDialogOpening":
+            self.dialogs.append(params["message"])
         elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
             self.complaints.append(params["entry"]["text"])
 

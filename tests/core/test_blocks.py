@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from opslib.core.blocks import blocks_from_frame, break_cycles, root_rows
 from opslib.core.columns import COLUMNS
 from opslib.core.evidence import ORPHAN, PEER_TYPES, ROOT
-from opslib.core.peers import attributes_of, resolve_peer
+from opslib.core.foreign import json_object
+from opslib.core.peers import resolve_peer
 from opslib.core.windows import Window, Windows
 
 T0 = 1_769_828_400_000_000_000
@@ -200,7 +201,7 @@ def test_who_is_called_is_read_from_calling_spans_only():
     plain = content(block_of(*rows))
     assert plain["peer"] == ["risk", "risk", "risk", None, None, None]
     assert [PEER_TYPES[i] for i in plain["peer_type"]] == ["service"] * 3 + ["none"] * 3
-    assert resolve_peer(attributes_of(text)) == ("risk", 1)
+    assert resolve_peer(json_object(text)) == ("risk", 1)
 
 
 def test_attributes_come_when_they_are_asked_for():

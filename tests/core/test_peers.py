@@ -1,6 +1,6 @@
 import pytest
 
-from opslib.core.peers import attributes_of, is_loopback, resolve_peer
+from opslib.core.peers import is_loopback, resolve_peer
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,3 @@ def test_other_machines_are_not(address):
 )
 def test_the_first_attribute_that_names_a_peer_wins(attributes, peer):
     assert resolve_peer(attributes) == peer
-
-
-@pytest.mark.parametrize("text", [None, "", "{", "[1]", '"x"', 3, "[" * 100_000])
-def test_what_is_no_json_object_has_no_attributes(text):
-    assert attributes_of(text) == {}
-
-
-def test_attributes_are_read():
-    assert attributes_of('{"peer.service": "risk"}') == {"peer.service": "risk"}

@@ -59,3 +59,12 @@ def test_references_stay_readable() -> None:
 @given(st.text(min_size=4, max_size=20), st.text(), st.text())
 def test_a_known_value_never_gets_through(secret: str, before: str, after: str) -> None:
     assert secret not in Redactor([secret]).text(before + secret + after).replace(MASK, "")
+
+
+@given(
+    st.lists(st.sampled_from(["s3cr3t", "a", "bearer 12345678", "x.token", "http://u:p@h/", "é"]), max_size=4)
+)
+def test_clean_texts_stay_as_they_are(texts: list[str]) -> None:
+    redactor = Redactor(["s3cr3t"])
+    assert redactor.clean(texts) == (not set(texts) - {"a", "é"})
+    assert not redactor.clean(texts) or [redactor.text(text) for text in texts] == texts

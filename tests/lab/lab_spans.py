@@ -32,7 +32,7 @@ def total_ms(frame: pd.DataFrame, service: str, kind: str) -> pd.Series:
 
 
 def ledger_ms(frame: pd.DataFrame) -> pd.Series:
-    ledger = frame[frame.attributes.str.contains('"db.namespace": "ledger"', na=False)]
+    ledger = frame[frame.attributes.str.contains(r'"db\.namespace":\s*"ledger"', na=False)]
     return ledger.groupby("trace_id").ms.sum()
 
 

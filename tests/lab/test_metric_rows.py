@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from opslib.core.columns import COLUMNS
-from opslib.lab.collector.metrics import metric_rows
+from opslib.lab.collector.rows import rows_of
 
 T = 1_795_569_004_000_000_000
 CUMULATIVE, DELTA = 2, 1
@@ -51,7 +51,7 @@ def number(
 )
 def test_buckets_accumulate_up_to_the_count(pairs: list[tuple[float, int]]) -> None:
     bounds, counts = [b for b, _ in sorted(pairs)], [c for _, c in sorted(pairs)] + [3]
-    rows, rejected = metric_rows(request_of(histogram(bounds, counts)))
+    rows, rejected = rows_of("metrics", request_of(histogram(bounds, counts)))
     buckets = [row for row in rows if row[1].endswith("_bucket")]
 
     assert rejected == 0
@@ -65,7 +65,7 @@ def test_buckets_accumulate_up_to_the_count(pairs: list[tuple[float, int]]) -> N
 
 
 def test_bounds_are_written_as_prometheus_does() -> None:
-    rows, _ = metric_rows(request_of(histogram([0.005, 1.0, 2.5], [1, 1, 1, 1])))
+    rows, _ = rows_of("metrics", request_of(histogram([0.005, 1.0, 2.5], [1, 1, 1, 1])))
 
     assert [json.loads(row[6])["le"] for row in rows[:4]] == ["0.005", "1", "2.5", "+Inf"]
 
@@ -74,12 +74,14 @@ def test_a_histogram_without_buckets_or_sum_is_its_count() -> None:
     metric = histogram([], [])
     metric.histogram.data_points[0].ClearField("sum")
 
-    assert [row[1] for row in metric_rows(request_of(metric))[0]] == ["http.server.request.duration_count"]
+    assert [row[1] for row in rows_of("metrics", request_of(metric))[0]] == [
+        "http.server.request.duration_count"
+    ]
 
 
 def test_counters_get_their_ending_and_gauges_keep_their_name() -> None:
-    rows, _ = metric_rows(
-        request_of(number("sum", monotonic=True), number("sum"), number("gauge", value=math.inf))
+    rows, _ = rows_of(
+        "metrics", request_of(number("sum", monotonic=True), number("sum"), number("gauge", value=math.inf))
     )
 
     assert [row[1:3] for row in rows] == [("m_total", 2.0), ("m", 2.0), ("m", math.inf)]
@@ -92,7 +94,8 @@ def test_what_has_no_prometheus_shape_is_rejected() -> None:
     timeless = number("gauge")
     timeless.gauge.data_points[0].time_unix_nano = 0
 
-    rows, rejected = metric_rows(
+    rows, rejected = rows_of(
+        "metrics",
         request_of(
             histogram([1.0], [1, 1], DELTA),
             number("sum", temporality=DELTA),
@@ -100,7 +103,7 @@ def test_what_has_no_prometheus_shape_is_rejected() -> None:
             torn,
             timeless,
             number("gauge", value=math.nan),
-        )
+        ),
     )
 
     assert (rows, rejected) == ([], 6)
@@ -110,4 +113,4 @@ def test_a_point_that_says_it_has_no_value_is_skipped() -> None:
     silent = number("gauge")
     silent.gauge.data_points[0].flags = 1
 
-    assert metric_rows(request_of(silent, Metric(name="empty"))) == ([], 0)
+    assert rows_of("metrics", request_of(silent, Metric(name="empty"))) == ([], 0)

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from opslib.core.columns import COLUMNS
 from opslib.lab.collector import otlp
-from opslib.lab.collector.rows import attributes_json, log_rows, span_rows
+from opslib.lab.collector.rows import rows_of
 
 START = 1_795_569_004_043_011_103
 SPAN = {
@@ -42,14 +42,14 @@ def traces(*spans: dict, resource: dict = RESOURCE) -> dict:
     return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": list(spans)}]}]}
 
 
-def rows_of(body: dict) -> tuple[list[dict], int]:
-    rows, rejected = span_rows(otlp.parse("traces", json.dumps(body).encode(), "json"))
+def told(body: dict) -> tuple[list[dict], int]:
+    rows, rejected = rows_of("spans", otlp.parse("traces", json.dumps(body).encode(), "json"))
     names = [column.name for column in COLUMNS["spans"]]
     return [dict(zip(names, row, strict=True)) for row in rows], rejected
 
 
 def test_a_json_span_becomes_a_row() -> None:
-    (row,), rejected = rows_of(traces(SPAN))
+    (row,), rejected = told(traces(SPAN))
 
     assert rejected == 0
     assert row == {
@@ -65,7 +65,7 @@ def test_a_json_span_becomes_a_row() -> None:
         "service_version": "1.2",
         "k8s_pod_name": "payment-0",
         "k8s_namespace_name": None,
-        "attributes": '{"http.route": "/pay"}',
+        "attributes": '{"http.route":"/pay"}',
         "links": None,
     }
 
@@ -76,8 +76,8 @@ def test_base64_ids_of_the_generic_mapping_are_understood() -> None:
         for key in ("traceId", "spanId", "parentSpanId")
     }
 
-    assert rows_of(traces(SPAN | encoded)) == rows_of(traces(SPAN))
-    assert rows_of(traces(SPAN | {k: v.rstrip("=") for k, v in encoded.items()})) == rows_of(traces(SPAN))
+    assert told(traces(SPAN | encoded)) == told(traces(SPAN))
+    assert told(traces(SPAN | {k: v.rstrip("=") for k, v in encoded.items()})) == told(traces(SPAN))
 
 
 @pytest.mark.parametrize(
@@ -87,21 +87,26 @@ def test_base64_ids_of_the_generic_mapping_are_understood() -> None:
         {"traceId": "0" * 32},
         {"spanId": "0" * 16},
         {"startTimeUnixNano": "0"},
-        {"endTimeUnixNano": str(START - 1)},
         {"endTimeUnixNano": str(2**63)},
     ],
 )
 def test_a_span_that_cannot_be_a_row_is_rejected_and_the_others_kept(change: dict) -> None:
-    rows, rejected = rows_of(traces(SPAN | change, SPAN))
+    rows, rejected = told(traces(SPAN | change, SPAN))
 
     assert (len(rows), rejected) == (1, 1)
+
+
+def test_a_span_that_ends_before_it_starts_has_no_duration() -> None:
+    (row,), rejected = told(traces(SPAN | {"endTimeUnixNano": str(START - 1)}))
+
+    assert (row["end_time_unix_nano"], rejected) == (START, 0)
 
 
 def test_a_span_without_service_kind_or_parent_is_kept() -> None:
     bare = {
         k: v for k, v in SPAN.items() if k not in {"kind", "parentSpanId", "status", "attributes", "name"}
     }
-    (row,), _ = rows_of(traces(bare, resource={}))
+    (row,), _ = told(traces(bare, resource={}))
 
     assert (row["service_name"], row["kind"], row["parent_span_id"], row["status_code"]) == (
         "unknown_service",
@@ -112,7 +117,7 @@ def test_a_span_without_service_kind_or_parent_is_kept() -> None:
 
 
 def test_links_are_kept_in_hex() -> None:
-    (row,), _ = rows_of(traces(SPAN | {"links": [{"traceId": "ab" * 16, "spanId": "cd" * 8}]}))
+    (row,), _ = told(traces(SPAN | {"links": [{"traceId": "ab" * 16, "spanId": "cd" * 8}]}))
 
     assert json.loads(row["links"]) == [{"trace_id": "ab" * 16, "span_id": "cd" * 8}]
 
@@ -159,7 +164,9 @@ def test_both_encodings_give_the_same_rows(request: ExportTraceServiceRequest) -
             for key in ("traceId", "spanId"):
                 span[key] = base64.b64decode(span[key]).hex()
 
-    assert span_rows(otlp.parse("traces", json.dumps(as_json).encode(), "json")) == span_rows(wire)
+    assert rows_of("spans", otlp.parse("traces", json.dumps(as_json).encode(), "json")) == rows_of(
+        "spans", wire
+    )
 
 
 @settings(deadline=None)
@@ -168,23 +175,25 @@ def test_attributes_are_always_json(request: ExportTraceServiceRequest) -> None:
     def refuse(word: str) -> None:
         raise AssertionError(word)
 
-    for group in request.resource_spans:
-        for span in group.scope_spans[0].spans:
-            text = attributes_json(span.attributes)
-            assert text is None or json.loads(text, parse_constant=refuse)
+    for row in rows_of("spans", request)[0]:
+        text = row[[column.name for column in COLUMNS["spans"]].index("attributes")]
+        assert text is None or json.loads(text, parse_constant=refuse)
 
 
-def test_numbers_that_json_has_not_become_text() -> None:
-    attributes = ExportTraceServiceRequest().resource_spans.add().resource.attributes
+def test_numbers_that_json_has_not_are_null() -> None:
+    request = otlp.parse("traces", json.dumps(traces(SPAN)).encode(), "json")
+    attributes = request.resource_spans[0].scope_spans[0].spans[0].attributes
     attributes.add(key="nan").value.double_value = float("nan")
     inner = attributes.add(key="nested").value.kvlist_value.values.add(key="list").value.array_value
     inner.values.add().double_value = float("-inf")
     inner.values.add().double_value = 1.5
     attributes.add(key="none")
 
-    assert json.loads(attributes_json(attributes)) == {
-        "nan": "nan",
-        "nested": {"list": ["-inf", 1.5]},
+    ((*_, text, _),), _ = rows_of("spans", request)
+    assert json.loads(text) == {
+        "http.route": "/pay",
+        "nan": None,
+        "nested": {"list": [None, 1.5]},
         "none": None,
     }
 
@@ -267,9 +276,9 @@ def test_a_log_record_becomes_a_row() -> None:
     record.body.kvlist_value.values.add(key="a").value.int_value = 1
     records.add()  # no time at all
 
-    rows, rejected = log_rows(request)
+    rows, rejected = rows_of("logs", request)
 
-    assert rows == [(START, "ERROR", '{"a": 1}', "risk", None, "ab" * 16, None, None)]
+    assert rows == [(START, "ERROR", '{"a":1}', "risk", None, "ab" * 16, None, None)]
     assert rejected == 1
     assert len(rows[0]) == len(COLUMNS["logs"])
 
@@ -279,6 +288,6 @@ def test_a_text_body_and_an_unknown_severity_stay_as_they_are() -> None:
     record = request.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=START)
     record.body.string_value, record.severity_number = "hello", 99
 
-    ((_, severity, body, *_),), _ = log_rows(request)
+    ((_, severity, body, *_),), _ = rows_of("logs", request)
 
     assert (severity, body) == ("UNSPECIFIED", "hello")

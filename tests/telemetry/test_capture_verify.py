@@ -15,7 +15,7 @@ def test_a_whole_capture_passes_every_check(capture_folder):
     assert worst(tuple(found.values())) == "pass"
     assert set(found) == {
         "capture.json", "events.parquet", "ids", "logs.parquet", "metrics.parquet", "parents", "repeats",
-        "spans-a.parquet", "spans-b.parquet", "topology.parquet", "window baseline", "window incident",
+        "spans-a.parquet", "spans-b.parquet", "times", "topology.parquet", "window baseline", "window incident",
     }  # fmt: skip
     assert "20 traces" in found["window incident"].statement
     assert found["spans-a.parquet"].statement.endswith("checksum right")

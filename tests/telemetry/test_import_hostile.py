@@ -11,7 +11,7 @@ import pytest
 from opslib.cli import main
 from opslib.core.errors import CaptureError, RefusedError
 from opslib.telemetry.capture import open_capture
-from opslib.telemetry.importers import files, json_texts, worker
+from opslib.telemetry.importers import files, gather, json_texts, tasks, worker
 from opslib.telemetry.importers.files import zstd
 from tests.telemetry.importing import (
     CLIENT,
@@ -323,12 +323,45 @@ def test_a_compression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     assert "more than 1 MB in one message" in refused(tmp_path, write(tmp_path, framed))
 
 
-def test_a_line_beyond_all_measure_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+LONG = b'{"resourceLogs": "' + b"x" * 5_000 + b'"}'
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_line_beyond_all_measure_costs_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool, place: int
+) -> None:
+    for module, name, value in ((files, "HELD", 4_000), (files, "_CHUNK", 700), (tasks, "LARGE", 2_000)):
+        monkeypatch.setattr(module, name, value)
+    good = json.dumps(otlp()).encode()
+    lines = [good, good]
+    lines.insert(place, LONG)
+    text = b"\n".join(lines)
+    out = run(tmp_path, write(tmp_path, zstd.compress(text) if packed else text))
+
+    assert set(core_rows(out)) == set(ROWS)
+    assert len(core_rows(out)) == 4
+    assert "1 x line of more than 64 MB: left out" in warnings(out)
+
+
+def test_a_line_without_end_alone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "HELD", 1 << 20)
     monkeypatch.setattr(files, "RATIO", 10**9)
     bomb = zstd.compress(b"{}\n" + b"[" * (8 << 20))
 
-    assert "beyond all measure" in refused(tmp_path, write(tmp_path, bomb))
+    assert "in.json was left out" in refused(tmp_path, write(tmp_path, bomb))
+
+
+def test_records_of_many_long_texts_are_written_as_they_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = json.dumps(otlp()) + "\n"
+    for number, content in enumerate((line * 6, fixed_frames(*[otlp_proto()] * 6))):
+        monkeypatch.setattr(gather, "MOST_HELD", len(content) // 2)
+        out = run(tmp_path, write(tmp_path, content), name=f"out{number}")
+
+        assert len(list(out.glob("spans*.parquet"))) == 2
+        assert len(core_rows(out)) == 12
 
 
 def test_a_cut_zstd_keeps_what_comes_before(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
@@ -25,10 +25,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from opslib.core.columns import SignalFile
 from opslib.core.errors import OpslibError
 from opslib.lab.collector.gate import NEVER_NS
-from opslib.lab.collector.metrics import metric_rows
 from opslib.lab.collector.otlp import (
     MAX_BODY,
     BadRequestError,
@@ -38,7 +36,7 @@ from opslib.lab.collector.otlp import (
     parse,
     unpack,
 )
-from opslib.lab.collector.rows import Row, Rows, log_rows, span_rows
+from opslib.lab.collector.rows import Row, rows_of
 from opslib.lab.collector.sampling import TailSampler
 from opslib.lab.control import Address, ControlServer
 from opslib.lab.shop.server import probe
@@ -49,12 +47,12 @@ _ROLL_EVERY_S = 1.0
 _ALL = {"incident": "all", "baseline": "all"}
 _log = logging.getLogger(__name__)
 
-# signal -> where its rows go, how they are made, which column says when, the answer, its field for rejects
-_Plan = tuple[SignalFile, Callable[[Any], Rows], int, Callable[[], Any], str]
+# signal -> where its rows go, which column says when, the answer, its field for rejects
+_Plan = tuple[Literal["spans", "logs", "metrics"], int, Callable[[], Any], str]
 _PLANS: dict[Signal, _Plan] = {
-    "traces": ("spans", span_rows, 5, ExportTraceServiceResponse, "rejected_spans"),
-    "logs": ("logs", log_rows, 0, ExportLogsServiceResponse, "rejected_log_records"),
-    "metrics": ("metrics", metric_rows, 0, ExportMetricsServiceResponse, "rejected_data_points"),
+    "traces": ("spans", 5, ExportTraceServiceResponse, "rejected_spans"),
+    "logs": ("logs", 0, ExportLogsServiceResponse, "rejected_log_records"),
+    "metrics": ("metrics", 0, ExportMetricsServiceResponse, "rejected_data_points"),
 }
 
 
@@ -113,8 +111,8 @@ class Collector:
 
     def accept(self, signal: Signal, body: bytes, encoding: Encoding) -> Any:
         """Keep one export request; return the message to answer with. Raises BadRequestError."""
-        file, to_rows, time_column, response, field = _PLANS[signal]
-        rows, rejected = to_rows(parse(signal, body, encoding))
+        file, time_column, response, field = _PLANS[signal]
+        rows, rejected = rows_of(file, parse(signal, body, encoding))
         kept: list[Row] = [row for row in rows if row[time_column] >= self._begin_ns]
         if self._sampler is not None and file == "spans":
             self._sampler.add(kept, time.monotonic())

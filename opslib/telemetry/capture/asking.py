@@ -1,8 +1,12 @@
-"""A question is put to what can be read: a damaged part is left out and named, a list that moved on is read again."""
+"""A question is put to what can be read: a damaged part is left out and named, a list that moved on is read again.
+
+Where the answer does not fit into memory the texts in it are read shortened.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -12,8 +16,10 @@ import duckdb
 from opslib.core.columns import SignalFile
 from opslib.core.errors import CaptureError, SourceError
 from opslib.core.words import printable
-from opslib.telemetry.capture.engine import Parts, ReadLimits, find_parts, first_unreadable, open_engine
+from opslib.telemetry.capture.engine import Parts, ReadLimits, first_unreadable, open_engine
+from opslib.telemetry.capture.files import find_parts
 from opslib.telemetry.capture.manifest import CaptureMeta, read_meta
+from opslib.telemetry.capture.texts import TooMuchTextError, shortened
 
 T = TypeVar("T")
 Question = Callable[[duckdb.DuckDBPyConnection, Parts], T]
@@ -27,7 +33,7 @@ def asking(
     folder: Path, limits: ReadLimits, signal: SignalFile, question: Question[T]
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Parts, T]]:
     """Yield connection, parts and answer, the connection still open. Raises CaptureError and SourceError."""
-    meta, lists = read_meta(folder), 0
+    meta, lists, short = read_meta(folder), 0, False
     damaged: list[tuple[Path, str]] = []
     while True:
         with open_engine(folder, limits) as con:
@@ -38,10 +44,13 @@ def asking(
                 meta, lists = newer, lists + 1
                 continue
             _require_some(parts, folder)
+            parts = shortened(parts) if short else parts
             try:
                 answer = question(con, parts)
-            except duckdb.Error as error:
-                if lists < _NEW_LISTS and (newer := _newer(folder, meta)):
+            except (TooMuchTextError, duckdb.Error) as error:
+                if not short and isinstance(error, TooMuchTextError | duckdb.OutOfMemoryException):
+                    short = True
+                elif lists < _NEW_LISTS and (newer := _newer(folder, meta)):
                     meta, lists = newer, lists + 1
                 else:
                     damaged.append(_culprit(con, parts, error))
@@ -58,15 +67,20 @@ def ask(folder: Path, limits: ReadLimits, signal: SignalFile, question: Question
 
 def _newer(folder: Path, meta: CaptureMeta) -> CaptureMeta | None:
     """Return the list of now where files of the old one are gone, None where nothing was merged away."""
-    if meta.files is None or all((folder / name).exists() for name in meta.files):
+    if meta.files is None or all(os.path.lexists(folder / name) for name in meta.files):
         return None
     now = read_meta(folder)
     return now if now.files is not None and now.files.keys() != meta.files.keys() else None
 
 
-def _culprit(con: duckdb.DuckDBPyConnection, parts: Parts, error: duckdb.Error) -> tuple[Path, str]:
+def _culprit(con: duckdb.DuckDBPyConnection, parts: Parts, error: Exception) -> tuple[Path, str]:
     bad = first_unreadable(con, parts)
     if bad is None:
+        if isinstance(error, TooMuchTextError | duckdb.OutOfMemoryException):
+            raise CaptureError(
+                f"the {parts.signal} do not fit into memory, each text at {parts.longest} characters",
+                hint="ask about a shorter window",
+            ) from error
         raise _source_error(error) from error
     return bad
 
@@ -80,7 +94,7 @@ def told_as_source_error() -> Iterator[None]:
         raise _source_error(error) from error
 
 
-def _source_error(error: duckdb.Error) -> SourceError:
+def _source_error(error: Exception) -> SourceError:
     reason = printable(str(error).splitlines()[0])
     return SourceError(
         f"the capture could not be read: {reason}", hint="opslib capture verify DIR names the file"
@@ -88,7 +102,9 @@ def _source_error(error: duckdb.Error) -> SourceError:
 
 
 def _require_some(parts: Parts, folder: Path) -> None:
-    if parts.missing and not parts.parts:
+    if (
+        parts.signal == "spans" and parts.missing and not parts.parts
+    ):  # the others' absence is told, and no end
         raise CaptureError(
             f"no {parts.signal} of {folder} can be read: {parts.warnings[0]}",
             hint=f"opslib capture verify {folder}",

@@ -9,16 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
 
-from opslib.core.columns import COLUMNS, Column, SignalFile
+from opslib.core.columns import COLUMNS, ID_COLUMNS, JSON_COLUMNS, MAX_JSON, MAX_TEXT, Column, SignalFile
 from opslib.core.words import printable
-from opslib.telemetry.capture.manifest import MANIFEST, CaptureMeta, FileEntry, inside, signal_of
-from opslib.telemetry.capture.parts import part_key
 
 # Without these a row cannot be placed at all; the other columns may be absent and read as null.
 ESSENTIAL: dict[SignalFile, tuple[str, ...]] = {
@@ -28,6 +26,7 @@ ESSENTIAL: dict[SignalFile, tuple[str, ...]] = {
     "events": ("time_unix_nano",),
     "topology": ("caller", "callee"),
 }
+SHORT = 200  # characters that are left of a text where all texts together are too long
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER"}
 
 
@@ -57,6 +56,7 @@ class Parts:
     parts: tuple[Part, ...] = ()
     warnings: tuple[str, ...] = ()
     missing: int = 0  # files that should be there and could not be read
+    longest: int = MAX_TEXT  # characters of a text: what is longer is shortened as it is read
 
     @property
     def rows(self) -> int:
@@ -66,7 +66,11 @@ class Parts:
         """Return the parts but one, which turned out to be unreadable."""
         why = why.replace(f"{path.parent}{os.sep}", "")  # a capture that is moved gives the same words
         kept = tuple(part for part in self.parts if part.path != path)
-        return Parts(self.signal, kept, (*self.warnings, _unreadable(path.name, why)), self.missing + 1)
+        return replace(self, parts=kept, missing=self.missing + 1).warned(_unreadable(path.name, why))
+
+    def warned(self, *warnings: str) -> Parts:
+        """Return the same with more warnings."""
+        return replace(self, warnings=(*self.warnings, *warnings))
 
 
 @contextlib.contextmanager
@@ -95,91 +99,25 @@ def open_engine(folder: Path, limits: ReadLimits) -> Iterator[duckdb.DuckDBPyCon
             con.close()
 
 
-def find_parts(con: duckdb.DuckDBPyConnection, folder: Path, meta: CaptureMeta, signal: SignalFile) -> Parts:
-    """Look at the footers of a signal's files. Raises CaptureError for a name that leaves the folder."""
-    folder = folder.resolve()
-    if meta.files is None:
-        names = sorted(path.name for path in folder.iterdir() if signal_of(path.name) == signal)
-    else:
-        names = sorted(name for name in meta.files if signal_of(name) == signal)
-    paths = [inside(folder, name) for name in names]
-    try:
-        probed = _probe(con, paths)
-        faults: dict[Path, str] = {}
-    except duckdb.Error:
-        probed, faults = _probe_each(con, paths)
-    found = Parts(signal, tuple(probed))
-    for path, why in faults.items():
-        found = found.without(path, why)
-    strays = _strays(folder, meta, signal)
-    found = Parts(signal, found.parts, (*found.warnings, *strays), found.missing)
-    for part in found.parts:
-        found = _judge(found, part, (meta.files or {}).get(part.path.name))
-    return found
-
-
-def _strays(folder: Path, meta: CaptureMeta, signal: SignalFile) -> list[str]:
-    """Name the files that lie there unlisted, but for a writer's own parts, which come and go."""
-    if meta.files is None:
-        return []
-    names = sorted(p.name for p in folder.iterdir() if signal_of(p.name) == signal and not part_key(p.name))
-    return [
-        f"{printable(name)} is not listed in {MANIFEST} and was not read"
-        for name in names
-        if name not in meta.files
-    ]
-
-
-def _probe(con: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> list[Part]:
-    if not paths:
-        return []
-    names = [str(path) for path in paths]
-    types: dict[str, dict[str, str]] = {name: {} for name in names}
-    for file, column, kind in con.execute(
-        "SELECT file_name, name, duckdb_type FROM parquet_schema(?) WHERE duckdb_type IS NOT NULL", [names]
-    ).fetchall():
-        types[file].setdefault(column, kind)
-    rows = dict(con.execute("SELECT file_name, num_rows FROM parquet_file_metadata(?)", [names]).fetchall())
-    return [Part(Path(name), rows[name], types[name]) for name in names]
-
-
-def _probe_each(con: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> tuple[list[Part], dict[Path, str]]:
-    good, faults = [], {}
-    for path in paths:
-        try:
-            good += _probe(con, [path])
-        except duckdb.Error as error:
-            faults[path] = "it is not there" if not path.exists() else str(error)
-    return good, faults
-
-
-def _judge(found: Parts, part: Part, entry: FileEntry | None) -> Parts:
-    absent = [name for name in ESSENTIAL[found.signal] if name not in part.types]
-    if absent:
-        return found.without(part.path, f"it has no column {', '.join(absent)}")
-    if entry and entry.rows is not None and entry.rows != part.rows:
-        text = f"{printable(part.path.name)} holds {part.rows:,} rows, capture.json says {entry.rows:,}"
-        return Parts(found.signal, found.parts, (*found.warnings, text), found.missing)
-    return found
-
-
 def first_unreadable(con: duckdb.DuckDBPyConnection, parts: Parts) -> tuple[Path, str] | None:
     """Read every part to its end and return the first that cannot be, with the reason; slow, so only after an error."""
     for part in parts.parts:
-        columns = ", ".join(f"min({_expression(c, part.types)})" for c in COLUMNS[parts.signal])
+        columns = ", ".join(f"min({_bounded(c, part.types, SHORT)})" for c in COLUMNS[parts.signal])
         try:
             con.execute(f"SELECT {columns} FROM read_parquet(?)", [str(part.path)]).fetchall()  # noqa: S608
+        except duckdb.OutOfMemoryException:  # DuckDB's words hold what was free just then
+            return part.path, "a text in it does not fit into memory"
         except duckdb.Error as error:
             return part.path, str(error)
     return None
 
 
 def rows_sql(parts: Parts) -> str:
-    """Return SQL for all rows of a signal with exactly the schema's columns and types."""
+    """Return SQL for all rows of a signal with exactly the schema's columns and types, long texts shortened."""
     groups: dict[tuple[str, ...], list[str]] = {}
     columns = COLUMNS[parts.signal]
     for part in parts.parts:
-        select = tuple(f'{_expression(c, part.types)} AS "{c.name}"' for c in columns)
+        select = tuple(f'{_bounded(c, part.types, parts.longest)} AS "{c.name}"' for c in columns)
         groups.setdefault(select, []).append(_literal(str(part.path)))
     if not groups:
         empty = ", ".join(f'NULL::{c.type} AS "{c.name}"' for c in columns)
@@ -188,6 +126,16 @@ def rows_sql(parts: Parts) -> str:
         f"SELECT {', '.join(select)} FROM read_parquet([{', '.join(files)}])"  # noqa: S608 - names from COLUMNS
         for select, files in groups.items()
     )
+
+
+def _bounded(column: Column, types: Mapping[str, str], longest: int) -> str:
+    """Return SQL that reads a column with no text longer than `longest` characters, JSON 16 times that; ids as they are."""
+    sql = _expression(column, types)
+    if column.type != "VARCHAR" or column.name in ID_COLUMNS or column.name not in types:
+        return sql
+    if column.name in JSON_COLUMNS:
+        return f"CASE WHEN strlen({sql}) <= {longest * MAX_JSON // MAX_TEXT} THEN {sql} END"
+    return f"CASE WHEN strlen({sql}) > {longest} THEN left({sql}, {longest}) ELSE {sql} END"
 
 
 def _expression(column: Column, types: Mapping[str, str]) -> str:
@@ -200,6 +148,8 @@ def _expression(column: Column, types: Mapping[str, str]) -> str:
     if column.type == "BIGINT":
         if kind in _INTEGERS:
             return f"{name}::BIGINT"
+        if kind == "BOOLEAN":  # true is no first nanosecond of 1970
+            return "NULL::BIGINT"
         return f"epoch_ns({name})" if kind.startswith("TIMESTAMP") else f"TRY_CAST({name} AS BIGINT)"
     if column.type == "DOUBLE":
         return f"TRY_CAST({name} AS DOUBLE)"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
 from opslib.core.clock import Clock, SystemClock
-from opslib.core.errors import CaptureError, RefusedError
 from opslib.core.redact import Redactor
 from opslib.core.windows import Windows
+from opslib.telemetry.capture.appearing import appearing
 from opslib.telemetry.capture.writer import LOCK, CaptureWriter
 from opslib.telemetry.collect import Signals, collect, redact_frame
 from opslib.telemetry.protocols import Sources
@@ -27,21 +25,8 @@ def export(
 
     Raises RefusedError where `out` holds anything, CaptureError where it cannot be written, SourceError.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RefusedError(f"{out} is not empty", hint="an export never overwrites: name a new folder")
-    mask = redactor or Redactor()
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        hidden = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    except OSError as error:
-        raise CaptureError(f"cannot write to {out}: {error.strerror}", hint="name another folder") from error
-    try:
-        _write(sources, windows, hidden, clock or SystemClock(), mask)
-        hidden.chmod(0o755)
-        hidden.replace(out)
-    except BaseException:
-        shutil.rmtree(hidden, ignore_errors=True)
-        raise
+    with appearing(out, "an export") as hidden:
+        _write(sources, windows, hidden, clock or SystemClock(), redactor or Redactor())
     return out
 
 

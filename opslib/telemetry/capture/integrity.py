@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from opslib.core.blocks import root_rows
+from opslib.core.blocks import LONGEST_NS, root_rows
 from opslib.core.checks import Check
 from opslib.core.columns import COLUMNS, SignalFile
 from opslib.core.errors import OpslibError
@@ -25,11 +25,11 @@ from opslib.telemetry.capture.engine import (
     Part,
     Parts,
     ReadLimits,
-    find_parts,
     first_unreadable,
     open_engine,
     rows_sql,
 )
+from opslib.telemetry.capture.files import find_parts
 from opslib.telemetry.capture.manifest import MANIFEST, CaptureMeta, FileEntry, inside, read_meta, signal_of
 from opslib.telemetry.capture.reader import open_capture
 
@@ -109,8 +109,9 @@ def _columns(part: Part, signal: SignalFile) -> Iterator[str]:
 
 def _content(path: Path, meta: CaptureMeta, limits: ReadLimits) -> Iterator[Check]:
     try:
-        rows, wrong = ask(path, limits, "spans", _count_ids)[0]
+        rows, wrong, untimed = ask(path, limits, "spans", _count_wrong)[0]
         yield _ids(rows, wrong)
+        yield _times(rows, untimed)
         spans = open_capture(path, limits=limits).spans(meta.windows)
         seen = [_Seen.of(block) for block in spans.blocks]
     except OpslibError as error:
@@ -152,12 +153,30 @@ def _window(name: str, window: Window | None, starts: NDArray[np.int64], *, any_
     return Check(f"window {name}", outcome, f"{traces:,} traces in {window}")
 
 
-def _count_ids(con: duckdb.DuckDBPyConnection, parts: Parts) -> tuple[int, int]:
+def _count_wrong(con: duckdb.DuckDBPyConnection, parts: Parts) -> tuple[int, int, int]:
+    """Return the number of rows, of those with an id that is none, and of those with times that cannot be."""
     good = "regexp_full_match(trace_id, '[0-9a-f]{32}') AND regexp_full_match(span_id, '[0-9a-f]{16}')"
     good += " AND coalesce(regexp_full_match(parent_span_id, '[0-9a-f]{16}'), true)"
-    query = f"SELECT count(*), count(*) FILTER (WHERE coalesce({good}, false)) FROM ({rows_sql(parts)})"
-    rows, right = con.execute(query).fetchall()[0]
-    return rows, rows - right
+    # divided, so that no difference of two times overflows
+    timed = "start_time_unix_nano >= 0 AND end_time_unix_nano >= start_time_unix_nano "
+    timed += f"AND end_time_unix_nano // 2 - start_time_unix_nano // 2 <= {LONGEST_NS // 2}"
+    counts = ", ".join(f"count(*) FILTER (WHERE coalesce({right}, false))" for right in (good, timed))
+    rows, right, timely = con.execute(f"SELECT count(*), {counts} FROM ({rows_sql(parts)})").fetchall()[0]
+    return rows, rows - right, rows - timely
+
+
+def _times(rows: int, wrong: int) -> Check:
+    statement = (
+        f"spans that start before 1970, end before they start or last over a week: {share(wrong, rows)}"
+    )
+    if wrong:
+        return Check(
+            "times",
+            Outcome.FAIL,
+            statement,
+            "times are unix nanoseconds; whoever reads them says what became of them",
+        )
+    return Check("times", Outcome.PASS, statement if rows else "there are no spans")
 
 
 def _ids(rows: int, wrong: int) -> Check:

@@ -5,8 +5,8 @@ A file it names is a plain name inside the folder: no separator, no `..`, no lin
 
 from __future__ import annotations
 
-import json
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from opslib.core.columns import COLUMNS, SignalFile
 from opslib.core.errors import CaptureError, WindowError
 from opslib.core.evidence import SourceNote
+from opslib.core.foreign import read_json
 from opslib.core.journal import write_json
 from opslib.core.windows import Window, Windows
 from opslib.core.words import printable
@@ -79,12 +80,10 @@ def read_meta(folder: Path) -> CaptureMeta:
     """Read `folder/capture.json`. Raises CaptureError with a hint for whatever is wrong with it."""
     path = folder / MANIFEST
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise CaptureError(f"{path} is larger than {_MAX_BYTES // 1_000_000} MB", hint=_HINT)
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(_text_of(path))
     except OSError as error:
         raise CaptureError(f"{folder} is no capture: {error.strerror} ({MANIFEST})", hint=_HINT) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CaptureError(f"{path} is no JSON: {printable(str(error))}", hint=_HINT) from error
     if not isinstance(content, dict):
         raise CaptureError(f"{path} holds no JSON object", hint=_HINT)
@@ -98,6 +97,17 @@ def read_meta(folder: Path) -> CaptureMeta:
     )
 
 
+def _text_of(path: Path) -> str:
+    """Read a regular file and no other: opening a pipe waits for ever, and a device never ends."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise CaptureError(f"{path} is no regular file", hint=_HINT)
+    with path.open("rb") as file:
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise CaptureError(f"{path} is larger than {_MAX_BYTES // 1_000_000} MB", hint=_HINT)
+    return data.decode()
+
+
 def write_meta(folder: Path, meta: CaptureMeta) -> None:
     """Replace capture.json atomically."""
     write_json(folder / MANIFEST, meta.to_dict())
@@ -107,12 +117,19 @@ def inside(folder: Path, name: str) -> Path:
     """Return the path of a file that a capture names. Raises CaptureError where it would leave the folder."""
     plain = name not in {"", ".", ".."} and not any(c in name for c in "/\\\0")
     path = folder / name if plain else folder
-    if not plain or not path.resolve().is_relative_to(folder.resolve()):
+    if not plain or not _leads_inside(path, folder):
         raise CaptureError(
             f"the capture names a file outside its folder: {printable(name)!r}",
             hint="it was not written by a well-meaning tool; do not use it",
         )
     return path
+
+
+def _leads_inside(path: Path, folder: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # links that lead to each other, a name longer than a file's can be
+        return False
 
 
 def _require_schema(schema: Any, path: Path) -> None:

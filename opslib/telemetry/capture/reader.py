@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import pandas as pd
@@ -22,6 +23,7 @@ from opslib.telemetry.capture.asking import ask, asking, told_as_source_error
 from opslib.telemetry.capture.engine import Parts, ReadLimits, rows_sql
 from opslib.telemetry.capture.manifest import CaptureMeta, read_meta
 from opslib.telemetry.capture.spans import Chosen, during, prepare, read_blocks, touch
+from opslib.telemetry.capture.texts import weigh, weigh_shapes
 from opslib.telemetry.protocols import NOTE_SIGNAL, Blocks, Frame
 
 MAX_ROWS = 2_000_000  # of one answer that is a frame
@@ -72,16 +74,23 @@ class Capture:
     def spans(
         self, windows: Windows, *, attributes: bool = False, traces: Sequence[str] | None = None
     ) -> Blocks:
-        """Return the spans as blocks; what fits one block is read now and kept, more is read again on each pass."""
+        """Return the spans as blocks; what fits one block is read now and kept, more is read again on each pass.
+
+        What is prepared here serves the first pass, and is dropped with it.
+        """
         only = None if traces is None else tuple(traces)
         source = _SpanPasses(self.path, self.limits, windows, attributes, only)
-        (chosen, kept), parts = ask(self.path, self.limits, "spans", source.first)
+        chosen, parts, blocks = source.start()
+        kept = tuple(blocks) if len(chosen.cuts) <= 1 else None
+        if kept is None:
+            source.started.append(blocks)
         rows = chosen.rows if kept is None else sum(len(block) + block.duplicates for block in kept)
         note = self._note("spans", _SPANS_QUERY, rows, parts)
         if chosen.unusable:
             text = f"{chosen.unusable:,} span rows without ids or times were left out"
             note = replace(note, warnings=(*note.warnings, text))
-        return Blocks(source if kept is None else tuple(kept), note, self.meta.selection)
+        note = replace(note, warnings=(*note.warnings, *chosen.long))
+        return Blocks(source if kept is None else kept, note, self.meta.selection)
 
     def span_rows(self, windows: Windows) -> Iterator[pd.DataFrame]:
         """Yield the rows behind `spans`, in frames of whole traces with the capture's columns."""
@@ -163,15 +172,17 @@ class Capture:
         time = TIME_COLUMN[signal]
         order = f"{time}, {_names(signal)}" if time else _names(signal)
 
-        def question(con: duckdb.DuckDBPyConnection, parts: Parts) -> pd.DataFrame:
-            return con.execute(
+        def question(con: duckdb.DuckDBPyConnection, parts: Parts) -> tuple[pd.DataFrame, tuple[str, ...]]:
+            long = weigh(con, parts, where, values, limit)
+            frame = con.execute(
                 f"SELECT {'DISTINCT ' if distinct else ''}{_names(signal)} FROM ({rows_sql(parts)}) WHERE {where} "
                 f"ORDER BY {order} LIMIT {limit + 1}",
                 values,
             ).df()
+            return frame, long
 
-        frame, parts = ask(self.path, self.limits, signal, question)
-        note = self._note(signal, query, min(len(frame), limit), parts)
+        (frame, long), parts = ask(self.path, self.limits, signal, question)
+        note = self._note(signal, query, min(len(frame), limit), parts.warned(*long))
         if len(frame) > limit:
             text = f"more than {limit:,} rows of {signal} match; the first {limit:,} were read"
             note = replace(note, truncated=True, warnings=(*note.warnings, text))
@@ -188,34 +199,45 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class _SpanPasses:
-    """The blocks of one question, read from the files again on each pass."""
+    """The blocks of one question, read from the files again on each pass but the one that is `started`."""
 
     path: Path
     limits: ReadLimits
     windows: Windows
     attributes: bool
     traces: tuple[str, ...] | None = None
+    started: list[Iterator[SpanBlock]] = field(default_factory=list)
 
-    def prepare(self, con: duckdb.DuckDBPyConnection, parts: Parts) -> Chosen:
-        rows = self.limits.block_rows
-        return prepare(
-            con, parts, self.windows, block_rows=rows, attributes=self.attributes, traces=self.traces
-        )
-
-    def read(self, con: duckdb.DuckDBPyConnection, chosen: Chosen) -> Iterator[SpanBlock]:
-        return read_blocks(con, chosen, self.windows, attributes=self.attributes)
-
-    def first(self, con: duckdb.DuckDBPyConnection, parts: Parts) -> tuple[Chosen, list[SpanBlock] | None]:
-        """Prepare, and read what fits one block."""
-        chosen = self.prepare(con, parts)
-        return chosen, list(self.read(con, chosen)) if chosen.blocks == 1 else None
+    def start(self) -> tuple[Chosen, Parts, Iterator[SpanBlock]]:
+        """Prepare a pass: what it will read, and its blocks, which hold the database open while there are more."""
+        steps = self._pass()
+        chosen, parts = cast("tuple[Chosen, Parts]", next(steps))
+        return chosen, parts, cast("Iterator[SpanBlock]", steps)
 
     def __iter__(self) -> Iterator[SpanBlock]:
-        with (
-            asking(self.path, self.limits, "spans", self.prepare) as (con, _, chosen),
-            told_as_source_error(),
-        ):
-            yield from self.read(con, chosen)
+        return _ahead(self.started.pop() if self.started else self.start()[2])
+
+    def _pass(self) -> Iterator[tuple[Chosen, Parts] | SpanBlock]:
+        with asking(self.path, self.limits, "spans", self._prepare) as (con, parts, chosen):
+            yield chosen, parts
+            with told_as_source_error():
+                yield from read_blocks(con, chosen, self.windows, attributes=self.attributes)
+
+    def _prepare(self, con: duckdb.DuckDBPyConnection, parts: Parts) -> Chosen:
+        rows = self.limits.block_rows
+        chosen = prepare(
+            con, parts, self.windows, block_rows=rows, attributes=self.attributes, traces=self.traces
+        )
+        return replace(chosen, long=weigh_shapes(con, parts, attributes=self.attributes))
+
+
+def _ahead(blocks: Iterator[SpanBlock]) -> Iterator[SpanBlock]:
+    """Yield the blocks, each next one made by another thread while its taker works on the one before."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = pool.submit(next, blocks, None)
+            yield block
 
 
 def _extent(con: duckdb.DuckDBPyConnection, parts: Parts) -> Window | None:

@@ -12,7 +12,7 @@ import fcntl
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,6 +25,7 @@ from opslib.core.columns import COLUMNS, SignalFile
 from opslib.core.errors import CaptureError, RefusedError
 from opslib.core.evidence import SourceNote
 from opslib.core.windows import Window, Windows, rfc3339
+from opslib.core.words import printable
 from opslib.telemetry.capture.manifest import MANIFEST, CaptureMeta, FileEntry, read_meta, write_meta
 from opslib.telemetry.capture.parts import (
     Row,
@@ -163,17 +164,16 @@ class CaptureWriter:
         self._files[path.name] = entry
 
     def _write_again(self, path: Path, signal: SignalFile, rows: list[Row]) -> FileEntry:
-        try:
+        with _told(path):
             return write_rows(self._con, path, signal, rows)
-        except (duckdb.Error, OSError) as error:
-            raise CaptureError(f"cannot write {path}: {error}", hint="is the disk full?") from error
 
     def _write_frame(self, signal: SignalFile, frame: pd.DataFrame) -> None:
         with self._rolling:
             for first in range(0, len(frame), _FRAME_ROWS):
                 path = self._new_part(signal, 0)
                 chunk = frame.iloc[first : first + _FRAME_ROWS]
-                self._files[path.name] = write_frame(self._con, path, signal, chunk)
+                with _told(path):
+                    self._files[path.name] = write_frame(self._con, path, signal, chunk)
             self._publish()
 
     def _new_part(self, signal: SignalFile, level: int) -> Path:
@@ -183,10 +183,9 @@ class CaptureWriter:
     def _publish(self, windows: Windows | None = None) -> None:
         now = self._clock.now_ns()
         whole = Windows(extent_of(self._files) or Window(now, now + 1))
-        write_meta(
-            self.path,
-            CaptureMeta(windows or whole, self._created, self._selection, self._sources, dict(self._files)),
-        )
+        meta = CaptureMeta(windows or whole, self._created, self._selection, self._sources, dict(self._files))
+        with _told(self.path / MANIFEST):
+            write_meta(self.path, meta)
 
     def _merge(self) -> None:
         for signal in COLUMNS if self._fan_out else ():
@@ -218,6 +217,16 @@ class CaptureWriter:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
         self._superseded = [pair for pair in self._superseded if pair[0] > now_s]
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:
+        raise CaptureError(
+            f"cannot write {path}: {printable(str(error))}", hint="is the disk full?"
+        ) from error
 
 
 def _lock(folder: Path) -> int:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from opslib.core.clock import Clock, SystemClock
-from opslib.core.errors import CaptureError, RefusedError
+from opslib.core.errors import CaptureError
 from opslib.core.windows import Window, Windows, rfc3339
 from opslib.core.words import printable
-from opslib.telemetry.importers.parquet import Part
+from opslib.telemetry.capture.appearing import appearing
 from opslib.telemetry.importers.pool import run_tasks
-from opslib.telemetry.importers.tasks import Task, find_files, plan
-from opslib.telemetry.importers.worker import Result
+from opslib.telemetry.importers.tasks import Part, Result, Task, find_files, plan
 
 if TYPE_CHECKING:
     from opslib.core.evidence import SourceNote
@@ -45,29 +40,12 @@ def import_paths(
     The incident window is [first root's start, last span's end + 1), there is no baseline. Raises RefusedError where
     `out` holds anything, CaptureError where nothing could be read or `out` cannot be written.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RefusedError(f"{out} is not empty", hint="an import never overwrites: name a new folder")
-    found = find_files(paths)
-    failures = [(str(path), why) for path, why in found.passed_over]
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        hidden = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    except OSError as error:
-        raise CaptureError(f"cannot write to {out}: {error.strerror}", hint="name another folder") from error
-    try:
+    with appearing(out, "an import") as hidden:
+        found = find_files(paths)
+        failures = [(str(path), why) for path, why in found.passed_over]
         results = run_tasks(plan(found.files), hidden, workers, _teller(progress, found.files))
         failures += dict.fromkeys(failure for result in results for failure in result.failures)
         warnings = _finish(hidden, results, failures, paths, clock or SystemClock())
-        hidden.chmod(0o755)
-        hidden.replace(out)
-    except (duckdb.Error, OSError) as error:
-        shutil.rmtree(hidden, ignore_errors=True)
-        raise CaptureError(
-            f"cannot write to {out}: {printable(str(error))}", hint="is the disk full?"
-        ) from error
-    except BaseException:
-        shutil.rmtree(hidden, ignore_errors=True)
-        raise
     for line in warnings:
         progress(line)
     return out

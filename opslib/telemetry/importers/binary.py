@@ -137,6 +137,7 @@ def _add_group(payload: bytes, gather: Gatherer) -> int:
         gather.refused[BAD_GROUP] += 1
         return 0
     add_group(*found, gather)
+    gather.took(len(payload))
     return 1
 
 

@@ -19,7 +19,8 @@ from typing import Any, BinaryIO
 from opslib.core.words import printable
 from opslib.telemetry.importers.binary import add_message, frames
 from opslib.telemetry.importers.gather import Gatherer
-from opslib.telemetry.importers.json_texts import ALL, LARGE, NotTelemetryError, Share, add_text
+from opslib.telemetry.importers.json_texts import ALL, NotTelemetryError, Share, add_text
+from opslib.telemetry.importers.tasks import LARGE
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -30,6 +31,7 @@ HELD = 64_000_000  # bytes of decompressed text
 RATIO = 1_000
 CUT_STREAM = "compressed file that is cut off or damaged: kept what comes before"
 BAD_LINE = "line that is no JSON of a known shape"
+LONG_LINE = f"line of more than {HELD // 1_000_000} MB: left out"
 _ZSTD, _GZIP = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
 _SPACE = b" \t\r\n"
 _CHUNK = 1 << 22
@@ -122,8 +124,10 @@ def is_lines(data: Any) -> bool:
     end = data.find(b"\n")
     while end >= 0 and not bytes(data[:end]).strip():
         end = data.find(b"\n", end + 1)
-    if end < 0 or end > HELD or _blank(data, end):
+    if end < 0 or _blank(data, end):
         return False
+    if end > HELD:  # no text that is written over several lines has one so long
+        return True
     return bytes(data[max(0, end - 64) : end]).rstrip().endswith((b"}", b"]")) and _whole(bytes(data[:end]))
 
 
@@ -160,20 +164,28 @@ def add_lines(lines: Iterator[bytes], gather: Gatherer) -> None:
 def add_line_range(path: Path, begin: int, end: int, gather: Gatherer) -> None:
     """Add the lines that begin in [begin, end). Raises NotTelemetryError and OSError."""
     with path.open("rb") as file:
-        add_lines(_lines_between(file, begin, end), gather)
+        add_lines(_lines_between(file, begin, end, gather), gather)
 
 
-def _lines_between(file: BinaryIO, begin: int, end: int) -> Iterator[bytes]:
+def _lines_between(file: BinaryIO, begin: int, end: int, gather: Gatherer) -> Iterator[bytes]:
     file.seek(max(begin - 1, 0))
-    if begin and file.readline(HELD)[-1:] != b"\n":
-        raise NotTelemetryError(f"it holds a line of more than {HELD // 1_000_000} MB")
+    if begin:
+        _pass_line(file)
     while file.tell() < end:
         line = file.readline(HELD)
-        if len(line) == HELD:
-            raise NotTelemetryError(f"it holds a line of more than {HELD // 1_000_000} MB")
+        if len(line) == HELD and line[-1:] != b"\n":
+            gather.refused[LONG_LINE] += 1
+            _pass_line(file)
+            continue
         if not line:
             return
         yield line
+
+
+def _pass_line(file: BinaryIO) -> None:
+    """Go to the end of a line of any length, holding little of it."""
+    while (piece := file.readline(_CHUNK)) and piece[-1:] != b"\n":
+        pass
 
 
 def _add_compressed(file: BinaryIO, size: int, gather: Gatherer) -> None:
@@ -185,7 +197,7 @@ def _add_compressed(file: BinaryIO, size: int, gather: Gatherer) -> None:
             if len(head) < HELD:
                 _add_bytes(head, gather)
             else:
-                add_lines(_stream_lines(head, stream, size * RATIO + HELD), gather)
+                add_lines(_stream_lines(head, stream, size * RATIO + HELD, gather), gather)
         except _DAMAGED as error:
             raise NotTelemetryError(f"it cannot be decompressed: {printable(str(error))}") from error
 
@@ -205,18 +217,22 @@ def _read(stream: Any, size: int, gather: Gatherer) -> bytes:
     return b"".join(chunks)
 
 
-def _stream_lines(head: bytes, stream: Any, limit: int) -> Iterator[bytes]:
+def _stream_lines(head: bytes, stream: Any, limit: int, gather: Gatherer) -> Iterator[bytes]:
     """Yield the lines of a stream of which `head` was read. Raises NotTelemetryError beyond `limit` bytes in all."""
-    rest, total = head, len(head)
+    rest, total, passing = head, len(head), False
     while True:
-        *lines, rest = rest.split(b"\n")
-        yield from lines
+        first, *lines = rest.split(b"\n")
+        if lines:
+            yield from () if passing else (first,)
+            yield from lines[:-1]
+            rest, passing = lines[-1], False
+        if len(rest) > HELD or passing:
+            gather.refused[LONG_LINE] += not passing
+            rest, passing = b"", True
         chunk = stream.read1(_CHUNK)
         total += len(chunk)
-        if len(rest) > HELD or total > limit:
-            raise NotTelemetryError(
-                "it holds a line beyond all measure" if total <= limit else "it is a compression bomb"
-            )
+        if total > limit:
+            raise NotTelemetryError("it is a compression bomb")
         if not chunk:
             yield rest
             return

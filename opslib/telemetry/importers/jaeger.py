@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
 import msgspec
 
 from opslib.core.ids import SPAN_BYTES, TRACE_BYTES, hex_id, hex_ids, shared_hex_ids
 from opslib.core.units import to_ns_column
-from opslib.telemetry.importers.spans import KINDS, STATUSES, Bools, Ints, add_spans, parent_ids
+from opslib.telemetry.importers.repair import decoded
+from opslib.telemetry.importers.spans import Times, add_spans, parent_ids
 from opslib.telemetry.importers.tables import Source, Table, source_of
+from opslib.telemetry.importers.tags import Tags
 from opslib.telemetry.importers.values import bounded, json_texts
 from opslib.telemetry.importers.wire import JaegerProcess, JaegerSpan
 
 _NO_PROCESS = source_of({})
-_NO_TAGS: dict[str, Any] = {}
 _MAX_KNOWN = 4_096  # process texts remembered
 _PROCESS = msgspec.json.Decoder(JaegerProcess)
 _PROCESSES = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
@@ -29,7 +31,7 @@ class Processes:
 
     def __init__(self) -> None:
         self._of_text: dict[bytes, OfProcess] = {}
-        self._sources: dict[bytes, Source] = {}
+        self._sources: dict[bytes, Source | None] = {}
 
     def of(self, text: msgspec.Raw) -> OfProcess:
         """Return the sources by the names of the processes; none where the text cannot be decoded."""
@@ -42,34 +44,43 @@ class Processes:
         return found
 
     def _decoded(self, text: bytes) -> OfProcess:
-        try:
-            return {
-                name: self._source(bytes(process))
-                for name, process in (_PROCESSES.decode(text) or {}).items()
-            }
-        except (msgspec.DecodeError, RecursionError):
-            return {}
+        processes = decoded(_PROCESSES, text)[0] or {}
+        sources = {name: self._source(bytes(process)) for name, process in processes.items()}
+        return {name: found for name, found in sources.items() if found is not None}
 
-    def _source(self, text: bytes) -> Source:
-        found = self._sources.get(text)
-        if found is None:
+    def _source(self, text: bytes) -> Source | None:
+        if text not in self._sources:
             if len(self._sources) >= _MAX_KNOWN:
                 self._sources.clear()
-            found = self._sources[text] = _source(_PROCESS.decode(text))
-        return found
+            process = decoded(_PROCESS, text)[0]
+            self._sources[text] = _source(process) if process is not None else None
+        return self._sources[text]
 
 
 def _source(process: JaegerProcess) -> Source:
     return source_of({tag.key: tag.value for tag in process.tags or ()}, process.service_name)
 
 
+NOT_DECODED = "member of a JSON text that is no span, log record or metric"
+
+
 def add_jaeger(
-    spans: Sequence[JaegerSpan], of_span: Sequence[Source | None], table: Table, refused: Counter[str]
+    of_tags: Tags,
+    spans: Sequence[JaegerSpan],
+    of_span: Sequence[Source | None],
+    table: Table,
+    refused: Counter[str],
 ) -> None:
     """Add spans and where each ran (None: it says so itself, or nobody does)."""
-    tags = [{tag.key: tag.value for tag in span.tags} if span.tags else _NO_TAGS for span in spans]
+    told: Any = of_tags.of([span.tags for span in spans], refused)
+    if None in told:
+        refused[NOT_DECODED] += told.count(None)
+        spans, of_span, told = (list(compress(column, told)) for column in (spans, of_span, told))
+    if not spans:
+        return
+    attributes, kinds, statuses, _ = zip(*told, strict=True)
     traces = [span.trace_id for span in spans]
-    parents, links = _references(spans, traces)
+    parents, links = _references(spans)
     where = (
         of_span if None not in of_span else [s or _own(span) for s, span in zip(of_span, spans, strict=True)]
     )
@@ -79,9 +90,9 @@ def add_jaeger(
             "span_id": hex_ids([span.span_id for span in spans], SPAN_BYTES, short_hex=True),
             "parent_span_id": parent_ids(parents, refused, short_hex=True),
             "name": bounded([span.name or "" for span in spans], refused),
-            "kind": _kinds(tags),
-            "status_code": _statuses(tags),
-            "attributes": json_texts(tags, refused),
+            "kind": kinds,
+            "status_code": statuses,
+            "attributes": attributes,
             "links": json_texts(links, refused) if any(links) else None,
         },
         where,  # type: ignore[arg-type]
@@ -91,54 +102,34 @@ def add_jaeger(
     )
 
 
-def _times(spans: Sequence[JaegerSpan]) -> tuple[Ints, Ints, Bools]:
-    start, has_start = to_ns_column([span.start for span in spans], "us")
-    duration, has_duration = to_ns_column([span.duration for span in spans], "us")
-    end = start + duration  # numpy wraps around silently
-    fits = (end >= start) == (duration >= 0)
-    return start, end, has_start & has_duration & fits & (start >= 0)
+def _times(spans: Sequence[JaegerSpan]) -> tuple[Times, Times]:
+    start = to_ns_column([span.start for span in spans], "us")
+    duration = to_ns_column([span.duration for span in spans], "us")
+    pairs = zip(start, duration, strict=True)
+    return start, [s + d if s is not None and s >= 0 and d is not None else None for s, d in pairs]
 
 
 def _own(span: JaegerSpan) -> Source:
     return _NO_PROCESS if span.process is None else _source(span.process)
 
 
-def _kinds(tags: Sequence[dict[str, Any]]) -> list[str]:
-    words = [tag.get("span.kind") for tag in tags]
-    try:
-        return [KINDS.get(word, "UNSPECIFIED") for word in words]
-    except TypeError:  # a list or an object is no kind
-        return [KINDS.get(word, "UNSPECIFIED") if isinstance(word, str) else "UNSPECIFIED" for word in words]
-
-
-def _statuses(tags: Sequence[dict[str, Any]]) -> list[str]:
-    codes = [tag.get("otel.status_code") for tag in tags]
-    errors = [tag.get("error") for tag in tags]
-    if not any(codes) and not any(errors):
-        return ["UNSET"] * len(tags)
-    return [_status(code, error) for code, error in zip(codes, errors, strict=True)]
-
-
-def _status(code: Any, error: Any) -> str:
-    if isinstance(code, str) and code in STATUSES:
-        return STATUSES[code]
-    return "ERROR" if error in (True, "true") else "UNSET"
-
-
 Links = list[list[dict[str, str]] | None]
 
 
-def _references(spans: Sequence[JaegerSpan], traces: list[str | None]) -> tuple[list[str | None], Links]:
+def _references(spans: Sequence[JaegerSpan]) -> tuple[list[str | None], Links]:
     """Return each span's parent, and its other references as links; of several parents the first in its trace counts."""
-    every = [span.references for span in spans]
-    kinds = {reference.kind for references in every if references for reference in references}
-    if kinds <= {"CHILD_OF"} and max(map(len, filter(None, every)), default=0) <= 1:
-        same = [refs[0].trace_id if refs else trace for refs, trace in zip(every, traces, strict=True)]
-        if same == traces:
-            parents = [
-                refs[0].span_id if refs else s.parent_span_id for refs, s in zip(every, spans, strict=True)
-            ]
-            return parents, []
+    parents: list[str | None] = []
+    for span in spans:
+        references = span.references
+        if not references:
+            parents.append(span.parent_span_id)
+            continue
+        first = references[0]
+        if len(references) > 1 or first.kind != "CHILD_OF" or first.trace_id != span.trace_id:
+            break
+        parents.append(first.span_id)
+    else:
+        return parents, []
     both = [_split(span) for span in spans]
     return [parent for parent, _ in both], [links for _, links in both]
 

@@ -6,7 +6,6 @@ down to the single span, so that one bad member costs only itself and a large te
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -14,23 +13,16 @@ import msgspec
 
 from opslib.telemetry.importers import wire
 from opslib.telemetry.importers.gather import Form, Gatherer
+from opslib.telemetry.importers.jaeger import NOT_DECODED
 from opslib.telemetry.importers.otlp import source
+from opslib.telemetry.importers.repair import FAILURES, MAX_REPAIRED, decoded
 from opslib.telemetry.importers.tables import Source
-
-LARGE = 8_000_000  # bytes of JSON that are decoded at once; as objects they take about five times that
-NOT_DECODED = "member of a JSON text that is no span, log record or metric"
+from opslib.telemetry.importers.tasks import LARGE
 
 Share = tuple[int, int]  # the part that is wanted, of how many
 ALL: Share = (0, 1)
 
-MAX_REPAIRED = 64_000_000  # bytes
-# A whole surrogate pair and any other escape are passed over; group 1 is half a pair.
-_ESCAPE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
-    re.DOTALL,
-)
 _T = TypeVar("_T")
-_FAILURES = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _DOCUMENTS = msgspec.json.Decoder(wire.Document | list[wire.Document])
 _RAW_DOCUMENTS = msgspec.json.Decoder(wire.RawDocument | list[msgspec.Raw])
 _RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
@@ -78,6 +70,7 @@ def add_text(text: Any, gather: Gatherer, share: Share = ALL) -> None:
         found = _decode(_DOCUMENTS, text)
         if found is not None:
             _add_documents(found, gather)
+            gather.took(len(text))
             return
     _add_raw_text(text, gather, share)
 
@@ -138,7 +131,7 @@ def _why(text: Any) -> str:
         _RAW_DOCUMENTS.decode(text)
     except RecursionError:
         return "it is nested too deeply"
-    except _FAILURES as error:
+    except FAILURES as error:
         return f"it is no JSON of a known shape: {str(error)[:200]}"
     return "it is no JSON of a known shape"
 
@@ -176,26 +169,7 @@ def _shared(members: list[msgspec.Raw], share: Share) -> list[msgspec.Raw]:
 
 
 def _decode(decoder: msgspec.json.Decoder[_T], text: Any) -> _T | None:
-    """Return what a text holds; None where it is none of what is asked for, its characters repaired or not."""
-    try:
-        return decoder.decode(text)
-    except _FAILURES:
-        pass
-    try:
-        repaired = _repaired(text)
-        return None if repaired is None else decoder.decode(repaired)
-    except _FAILURES:
-        return None
-
-
-def _repaired(text: Any) -> bytes | None:
-    """Return a text with U+FFFD for what is no UTF-8 and for half a surrogate pair; None if it has neither, or is huge."""
-    if len(memoryview(text)) > MAX_REPAIRED:
-        return None
-    plain = bytes(text)
-    good = plain.decode("utf-8", "replace").encode()
-    good = _ESCAPE.sub(lambda found: found[0] if found[1] is None else rb"\ufffd", good)
-    return good if good != plain else None
+    return decoded(decoder, text)[0]
 
 
 def _add_raw_trace(raw: msgspec.Raw, gather: Gatherer) -> None:
@@ -234,11 +208,13 @@ def _add_raw_group(form: Form, raw: msgspec.Raw, gather: Gatherer) -> None:
 
 def _each(decoder: Any, raws: Sequence[msgspec.Raw], gather: Gatherer) -> Iterator[Any]:
     for raw in raws:
-        record = _decode(decoder, raw)
+        size = len(memoryview(raw))
+        record = _decode(decoder, raw) if size <= MAX_REPAIRED else None
         if record is None:
             gather.refused[NOT_DECODED] += 1
         else:
             yield record
+            gather.took(size)
 
 
 def _add_member(text: msgspec.Raw, gather: Gatherer) -> None:

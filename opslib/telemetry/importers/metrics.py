@@ -48,7 +48,8 @@ def add_otlp_metrics(
             "service_name": [where.service_name for where in sources],
             "k8s_pod_name": [where.k8s_pod_name for where in sources],
             "labels": json_texts(labels, refused),
-        }
+        },
+        [True] * len(rows),
     )
 
 

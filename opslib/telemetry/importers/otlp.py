@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from opslib.core.columns import MAX_TEXT
 from opslib.core.ids import SPAN_BYTES, TRACE_BYTES, hex_id, hex_ids, shared_hex_ids
 from opslib.core.units import to_ns_column
 from opslib.telemetry.importers.spans import KINDS, STATUSES, add_spans, parent_ids
 from opslib.telemetry.importers.tables import Batch, Source, Table, source_of
-from opslib.telemetry.importers.values import MAX_TEXT, bounded, json_text, json_texts, plain, plain_dict
+from opslib.telemetry.importers.values import bounded, json_text, json_texts, plain, plain_dict
 
 BAD_LOG_TIME = "log record whose time is missing, negative or beyond 64 bits (year 2262)"
 _SEVERITIES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
@@ -27,8 +26,8 @@ def add_otlp_spans(
     spans: Sequence[Any], of_span: Sequence[Source], table: Table, refused: Counter[str]
 ) -> None:
     """Add spans, each with what its resource says."""
-    start, has_start = to_ns_column([span.start_time_unix_nano for span in spans])
-    end, has_end = to_ns_column([span.end_time_unix_nano for span in spans])
+    start = _set([span.start_time_unix_nano for span in spans])
+    end = to_ns_column([span.end_time_unix_nano for span in spans])
     links = [
         [
             {"trace_id": _link_id(k.trace_id, TRACE_BYTES), "span_id": _link_id(k.span_id, SPAN_BYTES)}
@@ -53,10 +52,15 @@ def add_otlp_spans(
             "links": json_texts(links, refused) if any(links) else None,
         },
         of_span,
-        (start, end, has_start & has_end & (start > 0)),  # zero is how OTLP writes "not set"
+        (start, end),
         table,
         refused,
     )
+
+
+def _set(times: Sequence[Any]) -> list[int | None]:
+    """Return times; zero is how OTLP writes "not set"."""
+    return [time if time and time > 0 else None for time in to_ns_column(times)]
 
 
 def _link_id(value: Any, size: int) -> str:
@@ -67,14 +71,13 @@ def add_otlp_logs(
     records: Sequence[Any], of_record: Sequence[Source], table: Table, refused: Counter[str]
 ) -> None:
     """Add log records, each with what its resource says; a record without its own time has that of its observer."""
-    times = [_first_time(record) for record in records]
-    time, good = to_ns_column(times)
-    good &= time > 0
+    times = _set([_first_time(record) for record in records])
+    good = [time is not None for time in times]
     bodies = [plain(record.body) for record in records]
-    if not good.all():
-        refused[BAD_LOG_TIME] += int((~good).sum())
+    if not all(good):
+        refused[BAD_LOG_TIME] += good.count(False)
     batch: Batch = {
-        "time_unix_nano": time,
+        "time_unix_nano": times,
         "severity_text": [_severity(record) for record in records],
         "body": bounded([body if isinstance(body, str) else json_text(body) for body in bodies], refused),
         "service_name": [where.service_name for where in of_record],
@@ -83,7 +86,7 @@ def add_otlp_logs(
         "span_id": [hex_id(record.span_id, SPAN_BYTES) for record in records],
         "attributes": json_texts([plain_dict(record.attributes) for record in records], refused),
     }
-    table.add(batch, np.asarray(good))
+    table.add(batch, good)
 
 
 def _first_time(record: Any) -> Any:

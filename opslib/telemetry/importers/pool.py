@@ -15,10 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from opslib.telemetry.importers.tasks import WORTH_A_PROCESS, Task
-from opslib.telemetry.importers.worker import Result, Worker
+from opslib.telemetry.importers.tasks import WORTH_A_PROCESS, Result, Task
 
-_DIED = "the process that read it ended without an answer; it may have run out of memory"
+_DIED = "the process that read it ended without an answer; it may have run out of memory or disk"
 
 
 class _Queue:
@@ -45,7 +44,7 @@ def run_tasks(
 ) -> list[Result]:
     """Run all tasks and return their results in order; `done` is called after each, from one thread at a time.
 
-    Raises duckdb.Error and OSError when this process cannot write.
+    Raises OSError when this process cannot write.
     """
     queue = _Queue(tasks, done)
     total = sum(task.size for task in tasks)
@@ -66,6 +65,8 @@ def run_tasks(
 
 
 def _work(queue: _Queue, folder: Path) -> None:
+    from opslib.telemetry.importers.worker import Worker  # noqa: PLC0415 - while the children start
+
     worker = Worker(folder)
     try:
         while (task := queue.next()) is not None:
@@ -76,7 +77,7 @@ def _work(queue: _Queue, folder: Path) -> None:
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "opslib.telemetry.importers.child", str(folder)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
 def _feed(child: subprocess.Popen[bytes], queue: _Queue) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import compress
+from operator import and_, gt
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from opslib.core.ids import SPAN_BYTES, all_hex, hex_id
 from opslib.core.units import MAX_NS
@@ -35,37 +34,49 @@ BACKWARDS = "span that ends before it starts: kept with no duration"
 
 _ZERO = "0" * (2 * SPAN_BYTES)
 
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+Times = Sequence[int | None]  # in ns, None for what is no time
 
 
 def add_spans(
     batch: Batch,
     sources: Sequence[Source],
-    times: tuple[Ints, Ints, Bools],
+    times: tuple[Times, Times],
     table: Table,
     refused: Counter[str],
 ) -> None:
-    """Add a batch whose ids are normalised (None where they are none); `times`: start, end in ns, which are times."""
-    start, end, timed = times
-    timed = timed & (end <= MAX_NS)
-    ids = _known(batch["trace_id"]) & _known(batch["span_id"])
-    good = ids & timed
+    """Add a batch whose ids are normalised (None where they are none); `times`: their starts and ends."""
+    start, end = times
+    good = _good(batch, start, end, refused)
+    if any(map(gt, compress(start, good), compress(end, good))):  # type: ignore[arg-type]
+        ends = [max(pair) if ok else None for ok, *pair in zip(good, start, end, strict=True)]  # type: ignore[type-var]
+        refused[BACKWARDS] += sum(ok and e != last for ok, e, last in zip(good, end, ends, strict=True))
+        end = ends
     service, version, pod, namespace = zip(*sources, strict=True)
-    backwards = good & (end < start)
-    for reason, rows in ((BAD_ID, ~ids), (BAD_TIME, ids & ~timed), (BACKWARDS, backwards)):
-        if rows.any():
-            refused[reason] += int(rows.sum())
     columns = {
         **batch,
         "start_time_unix_nano": start,
-        "end_time_unix_nano": np.maximum(start, end),
+        "end_time_unix_nano": end,
         "service_name": service,
         "service_version": version,
         "k8s_pod_name": pod,
         "k8s_namespace_name": namespace,
     }
     table.add(columns, good)
+
+
+def _good(batch: Batch, start: Times, end: Times, refused: Counter[str]) -> list[bool]:
+    """Return which rows can be kept, and count the others."""
+    traces, spans = batch["trace_id"] or (), batch["span_id"] or ()
+    if not any(None in column for column in (traces, spans, start, end)) and max(end) <= MAX_NS:  # type: ignore[type-var,operator]
+        return [True] * len(end)
+    named = [trace is not None and span is not None for trace, span in zip(traces, spans, strict=True)]
+    timed = [s is not None and e is not None and e <= MAX_NS for s, e in zip(start, end, strict=True)]
+    good = list(map(and_, named, timed))
+    lost = named.count(False)
+    for reason, rows in ((BAD_ID, lost), (BAD_TIME, good.count(False) - lost)):
+        if rows:
+            refused[reason] += rows
+    return good
 
 
 def parent_ids(values: Sequence[Any], refused: Counter[str], *, short_hex: bool = False) -> list[str | None]:
@@ -84,9 +95,3 @@ def parent_ids(values: Sequence[Any], refused: Counter[str], *, short_hex: bool 
 
 def _is_zero(value: Any) -> bool:
     return not any(value) if isinstance(value, bytes) else not value.strip("0")
-
-
-def _known(ids: Any) -> Bools:
-    if None not in ids:
-        return np.ones(len(ids), np.bool_)
-    return np.array([value is not None for value in ids], np.bool_)

@@ -1,6 +1,6 @@
 """Columns of one signal while they grow.
 
-Everything is a column: lists of texts and arrays of numbers, so a part costs no tuple and no dict per row.
+Everything is a column, so a part costs no tuple and no dict per row.
 """
 
 from __future__ import annotations
@@ -9,16 +9,11 @@ from collections.abc import Mapping, Sequence
 from itertools import compress
 from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
-from opslib.core.columns import COLUMNS, SignalFile
-from opslib.telemetry.importers.values import MAX_TEXT
+from opslib.core.columns import COLUMNS, MAX_TEXT, SignalFile
 
 UNKNOWN_SERVICE = "unknown_service"  # what the conventions call a resource without a name
 
-Values: TypeAlias = "Sequence[Any] | NDArray[Any] | None"
-Batch: TypeAlias = Mapping[str, Values]
+Batch: TypeAlias = Mapping[str, Sequence[Any] | None]
 
 
 class Source(NamedTuple):
@@ -49,40 +44,22 @@ class Table:
     def __init__(self, signal: SignalFile) -> None:
         self.signal = signal
         self.rows = 0
-        self._texts: dict[str, list[Any]] = {c.name: [] for c in COLUMNS[signal] if c.type == "VARCHAR"}
-        self._numbers: dict[str, list[NDArray[Any]]] = {
-            c.name: [] for c in COLUMNS[signal] if c.type != "VARCHAR"
-        }
+        self._columns: dict[str, list[Any]] = {column.name: [] for column in COLUMNS[signal]}
 
-    def add(self, batch: Batch, good: NDArray[np.bool_] | None = None) -> None:
+    def add(self, batch: Batch, good: Sequence[bool]) -> None:
         """Append columns of one length, of them only the good rows; a column that is None or absent is null."""
-        size = max(len(values) for values in batch.values() if values is not None)
-        keep = None if good is None or good.all() else good
-        kept = size if keep is None else int(keep.sum())
-        for name, texts in self._texts.items():
+        kept = good.count(True)
+        for name, column in self._columns.items():
             values = batch.get(name)
             if values is None:
-                texts.extend([None] * kept)
+                column.extend([None] * kept)
             else:
-                texts.extend(values if keep is None else compress(values, keep.tolist()))
-        for name, parts in self._numbers.items():
-            numbers = np.asarray(batch[name])
-            parts.append(numbers if keep is None else numbers[keep])
+                column.extend(values if kept == len(good) else compress(values, good))
         self.rows += kept
 
-    def take(self) -> dict[str, NDArray[Any] | None]:
-        """Return all rows as arrays, None for a column that is null throughout, and start anew."""
-        columns: dict[str, NDArray[Any] | None] = {}
-        for name, texts in self._texts.items():
-            empty = not any(map(_is_text, texts))
-            columns[name] = None if empty else np.array(texts, dtype=object)
-            self._texts[name] = []
-        for name, parts in self._numbers.items():
-            columns[name] = np.concatenate(parts) if parts else np.zeros(0, np.int64)
-            self._numbers[name] = []
+    def take(self) -> dict[str, list[Any] | None]:
+        """Return all rows, None for a column that is null throughout, and start anew."""
+        taken = self._columns
+        self._columns = {name: [] for name in taken}
         self.rows = 0
-        return columns
-
-
-def _is_text(value: object) -> bool:
-    return value is not None
+        return {name: None if column.count(None) == len(column) else column for name, column in taken.items()}

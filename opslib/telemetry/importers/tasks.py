@@ -7,22 +7,24 @@ only regular files count that lie within it: no hidden ones, no devices, and no 
 from __future__ import annotations
 
 import mmap
+import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from opslib.core.columns import SignalFile
 from opslib.core.errors import CaptureError
-from opslib.telemetry.importers.files import is_lines
-from opslib.telemetry.importers.json_texts import LARGE
 
+Judged = tuple[Path, int, str]  # a file, its size, and why it is not read, if so
 MAX_FILES = 200_000
-_SMALLEST, _LARGEST = 6_000_000, 32_000_000  # bytes of one task
-WORTH_A_PROCESS = 40_000_000  # bytes; below, another process would only start when the work is done
+_SMALLEST, _LARGEST = 4_000_000, 32_000_000  # bytes of one task
+WORTH_A_PROCESS = 12_000_000  # bytes; below, another process would only start when the work is done
+LARGE = 8_000_000  # bytes of JSON that are decoded at once; as objects they take about five times that
 _TASKS = 8  # aimed at, so that two processes end at about the same time
 
 
@@ -35,6 +37,29 @@ class Task(msgspec.Struct, frozen=True):
     size: int
     begin: int = 0
     end: int = 0
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One written part: what capture.json says of it, and the times in it, None where it is empty of them."""
+
+    signal: SignalFile
+    path: str
+    rows: int
+    sha256: str
+    first_ns: int
+    last_ns: int
+    first_root_ns: int | None = None
+
+
+class Result(msgspec.Struct):
+    """What became of a task; `refused` counts records by reason, `failures` names files with the reason."""
+
+    number: int
+    parts: list[Part] = []
+    refused: dict[str, int] = {}
+    failures: list[tuple[str, str]] = []
+    records: int = 0
+    forms: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,43 +79,47 @@ def find_files(paths: Iterable[Path]) -> Found:
             raise CaptureError(
                 f"there is no {path}", hint="name files or folders of OTLP or Jaeger JSON, or OTLP protobuf"
             )
-        for file, why in _within(path) if path.is_dir() else [(path, _why_not(path))]:
+        for file, size, why in _within(path) if path.is_dir() else [_judged(path, path.stat())]:
             if why:
                 passed_over.append((file, why))
             else:
-                files[file] = file.stat().st_size
+                files[file] = size
         if len(files) > MAX_FILES:
             raise CaptureError(f"more than {MAX_FILES:,} files", hint="import one folder after the other")
     return Found(tuple(files.items()), tuple(passed_over))
 
 
-def _within(folder: Path) -> Iterator[tuple[Path, str]]:
-    root = folder.resolve()
-    for parent, folders, names in folder.walk() if hasattr(folder, "walk") else _walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = parent / name
-            if name.startswith("."):
-                continue
-            outside = path.is_symlink() and not path.resolve().is_relative_to(root)
-            yield path, "it is a link that leaves the folder" if outside else _why_not(path)
+def _within(folder: Path) -> Iterator[Judged]:
+    """Yield the files below a folder: those of each folder by name, then what lies in the folders in it."""
+    root, waiting = folder.resolve(), [folder]
+    while waiting:
+        at = waiting.pop()
+        try:
+            with os.scandir(at) as entries:
+                found = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+        except OSError as error:
+            yield at, 0, str(error.strerror)
+            continue
+        folders = [entry.is_dir(follow_symlinks=False) for entry in found]
+        waiting += [at / entry.name for entry in reversed(list(compress(found, folders)))]
+        for entry, is_folder in zip(found, folders, strict=True):
+            if not is_folder:
+                yield _judged_entry(at / entry.name, entry, root)
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    import os  # noqa: PLC0415 - Path.walk came with Python 3.12
-
-    for parent, folders, names in os.walk(folder):
-        yield Path(parent), folders, names
-
-
-def _why_not(path: Path) -> str:
+def _judged_entry(path: Path, entry: os.DirEntry[str], root: Path) -> Judged:
     try:
-        status = path.stat()
-    except OSError as error:
-        return str(error.strerror)
+        if entry.is_symlink() and not path.resolve().is_relative_to(root):
+            return path, 0, "it is a link that leaves the folder"
+        return _judged(path, entry.stat())
+    except (OSError, RuntimeError) as error:
+        return path, 0, str(getattr(error, "strerror", error))
+
+
+def _judged(path: Path, status: os.stat_result) -> Judged:
     if not stat.S_ISREG(status.st_mode):
-        return "it is no regular file"
-    return "" if status.st_size else "it is empty"
+        return path, 0, "it is no regular file"
+    return path, status.st_size, "" if status.st_size else "it is empty"
 
 
 def plan(files: Sequence[tuple[Path, int]]) -> list[Task]:
@@ -116,6 +145,8 @@ def plan(files: Sequence[tuple[Path, int]]) -> list[Task]:
 
 def _cut(path: Path, size: int, aim: int, number: int) -> list[Task]:
     """Cut one large file; nothing for what can only be read in one piece."""
+    from opslib.telemetry.importers.files import is_lines  # noqa: PLC0415 - the readers, which only large files need here
+
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data[:4096].lstrip()[:1] not in (b"{", b"["):

@@ -10,11 +10,10 @@ from typing import Any
 
 import msgspec
 
+from opslib.core.columns import MAX_JSON, MAX_TEXT
 from opslib.core.redact import Redactor, may_hold_secret
 
 MAX_DEPTH = 32
-MAX_TEXT = 16_384  # characters of a name or a log line; longer ones are shortened
-MAX_JSON = 262_144  # characters of attributes as JSON; longer ones are left out
 LONG_TEXT = f"text longer than {MAX_TEXT:,} characters: shortened"
 LONG_JSON = f"attributes longer than {MAX_JSON:,} characters: left out"
 

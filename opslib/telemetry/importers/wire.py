@@ -42,7 +42,7 @@ class JaegerSpan(Struct, gc=False):
     duration: Number = None
     process_id: str | None = field(default=None, name="processID")
     process: JaegerProcess | None = None
-    tags: list[Tag] | None = None
+    tags: Raw = ABSENT
 
 
 class JaegerTrace(Struct, gc=False):

@@ -10,27 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
 from opslib.telemetry.importers.files import add_file, add_line_range
 from opslib.telemetry.importers.gather import Gatherer
 from opslib.telemetry.importers.json_texts import NotTelemetryError
-from opslib.telemetry.importers.parquet import Part, connect, write_part
+from opslib.telemetry.importers.parquet import open_database, write_part
 from opslib.telemetry.importers.tables import Table
-from opslib.telemetry.importers.tasks import Task
+from opslib.telemetry.importers.tasks import Result, Task
 
 PART_ROWS = 150_000  # about 100 MB as columns
-
-
-class Result(msgspec.Struct):
-    """What became of a task; `refused` counts records by reason, `failures` names files with the reason."""
-
-    number: int
-    parts: list[Part] = []
-    refused: dict[str, int] = {}
-    failures: list[tuple[str, str]] = []
-    records: int = 0
-    forms: list[str] = []
 
 
 class Worker:
@@ -38,10 +25,10 @@ class Worker:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._con = connect()
+        self._con = open_database()
 
     def run(self, task: Task) -> Result:
-        """Run one task. Raises duckdb.Error and OSError when its rows cannot be written."""
+        """Run one task. Raises OSError when its rows cannot be written."""
         result = Result(task.number)
 
         def write(table: Table) -> None:
