@@ -54,10 +54,10 @@ def read_notebook(data: str) -> Any:
 
 
 def _require_cells(cells: Sequence[Any]) -> None:
-    """Raise ValueError for what nbformat lets pass and papermill breaks at."""
+    """Raise TypeError for what nbformat lets pass and papermill breaks at."""
     for number, cell in enumerate(cells):
         if not isinstance(cell.source, str) or not isinstance(cell.metadata.get("tags", []), list):
-            raise ValueError(f"cell {number} has no text for its source, or no list for its tags")
+            raise TypeError(f"cell {number} has no text for its source, or no list for its tags")
 
 
 def inject(nb: Any, values: Mapping[str, Any], source: str) -> dict[int, CellRecord]:

@@ -175,6 +175,13 @@ def test_a_row_that_no_column_holds_costs_only_itself(writer):
         writer.append("logs", [(1, 2)])
 
 
+def test_the_last_instant_that_there_is_can_be_written(writer):
+    writer.append("logs", [log(2**63 - 1)])
+    writer.roll()
+    assert open_capture(writer.path).extent() == Window(2**63 - 2, 2**63 - 1)
+    assert writer.rejected == {"logs": 0}
+
+
 def test_frames_are_written_at_once_with_absent_columns_as_null(writer):
     writer.append(
         "metrics", pd.DataFrame({"time_unix_nano": [5], "name": ["cpu"], "value": [1.5], "extra": [1]})

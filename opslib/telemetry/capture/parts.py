@@ -13,6 +13,7 @@ import duckdb
 import pandas as pd
 
 from opslib.core.columns import COLUMNS, TIME_COLUMN, SignalFile
+from opslib.core.units import MAX_NS
 from opslib.core.windows import Window
 from opslib.telemetry.capture.manifest import FileEntry
 
@@ -141,7 +142,8 @@ def _times(con: duckdb.DuckDBPyConnection, path: Path, signal: SignalFile) -> tu
     if column is None:
         return None, None
     end = "end_time_unix_nano" if signal == "spans" else column
-    query = f"SELECT min({column}), greatest(max({column}), max({end})) + 1 FROM read_parquet(?)"  # noqa: S608
+    last = f"least(greatest(max({column}), max({end})), {MAX_NS})"
+    query = f"SELECT least(min({column}), {MAX_NS}), {last} + 1 FROM read_parquet(?)"  # noqa: S608
     start_ns, end_ns = con.execute(query, [str(path)]).fetchall()[0]
     return start_ns, end_ns
 

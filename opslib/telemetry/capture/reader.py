@@ -16,8 +16,10 @@ from typing import Any, cast
 import duckdb
 import pandas as pd
 
+from opslib.core.blocks import LONGEST_NS
 from opslib.core.columns import COLUMNS, TIME_COLUMN, SignalFile
 from opslib.core.evidence import SourceNote, SpanBlock
+from opslib.core.units import MAX_NS
 from opslib.core.windows import Window, Windows
 from opslib.telemetry.capture.asking import ask, asking, told_as_source_error
 from opslib.telemetry.capture.engine import Parts, ReadLimits, rows_sql
@@ -243,10 +245,13 @@ def _ahead(blocks: Iterator[SpanBlock]) -> Iterator[SpanBlock]:
 def _extent(con: duckdb.DuckDBPyConnection, parts: Parts) -> Window | None:
     column = TIME_COLUMN[parts.signal]
     end = "end_time_unix_nano" if parts.signal == "spans" else column
+    # an end that cannot be tells nothing of how far the evidence reaches
+    timely = f"{end} <= least({column}, {MAX_NS - LONGEST_NS}) + {LONGEST_NS}"
     low, high = con.execute(
-        f"SELECT min({column}), greatest(max({column}), max({end})) FROM ({rows_sql(parts)})"
+        f"SELECT min({column}), least(greatest(max({column}), max({end}) FILTER ({timely})), {MAX_NS}) "
+        f"FROM ({rows_sql(parts)}) WHERE {column} >= 0"
     ).fetchall()[0]
-    return None if low is None else Window(low, high + 1)
+    return None if low is None else Window(min(low, MAX_NS), high + 1)
 
 
 def _names(signal: SignalFile) -> str:
