@@ -2,7 +2,8 @@
 
 from opslib.diagnosis.explain import explain_trace
 from opslib.diagnosis.finish import Diagnosis, diagnose
+from opslib.diagnosis.mesh_samples import workloads_in
 from opslib.diagnosis.onset import find_onset
 from opslib.diagnosis.partial import calls_of
 
-__all__ = ["Diagnosis", "calls_of", "diagnose", "explain_trace", "find_onset"]
+__all__ = ["Diagnosis", "calls_of", "diagnose", "explain_trace", "find_onset", "workloads_in"]

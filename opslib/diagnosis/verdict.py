@@ -74,31 +74,27 @@ def gaps(evidence: Evidence, calls: CallShift, *, traced: bool) -> tuple[str, ..
 
 
 def answer(
-    service: str,
+    state: str,
     calls: CallShift,
     candidates: Sequence[Candidate],
     clues: Sequence[Clue],
     blocking: tuple[str, ...],
 ) -> Answer:
-    """Decide the verdict."""
-    name = printable(service, 80)
-    state = _state(calls)
+    """Decide the verdict. state: of the service asked about, the opening of its sentence."""
     if blocking:
-        return Answer("undetermined", f"{name} {state}; cannot compare: {blocking[0]}", blocking)
+        return Answer("undetermined", f"{state}; cannot compare: {blocking[0]}", blocking)
     if not any(clue.significant for clue in clues):
-        return _nothing_stands_out(name, state, calls)
+        return _nothing_stands_out(state, calls)
     first = candidates[0]
     lead = lead_of(first, clues)
     tie = _tie(candidates, clues)
     if tie is not None:
         statement, needed = tie
-        return Answer("undetermined", f"{name}: {state}; {statement}", (needed,))
+        return Answer("undetermined", f"{state}; {statement}", (needed,))
     if lead.silent:
         needed = f"server spans of {first.service}"
-        return Answer(
-            "undetermined", f"{name} {state}; {lead.finding.statement}; missing: {needed}", (needed,)
-        )
-    return Answer(first.kind, f"{name} {state}; {first.evidence[0].statement}", ())
+        return Answer("undetermined", f"{state}; {lead.finding.statement}; missing: {needed}", (needed,))
+    return Answer(first.kind, f"{state}; {first.evidence[0].statement}", ())
 
 
 def lead_of(candidate: Candidate, clues: Sequence[Clue]) -> Clue:
@@ -130,16 +126,27 @@ def _tie(candidates: Sequence[Candidate], clues: Sequence[Clue]) -> tuple[str, s
     return None
 
 
-def _nothing_stands_out(name: str, state: str, calls: CallShift) -> Answer:
+def _nothing_stands_out(state: str, calls: CallShift) -> Answer:
     """Calls may be slower all the same: then by what slows everything, and that no trace shows."""
     slow = calls.ratio >= weights.SLOWER_RATIO and calls.added_ns >= weights.SLOWER_NS
     if slow and calls.z >= weights.SLOWER_Z:
         needed = "metrics of the hosts (CPU, throttling): everything became slower alike"
-        return Answer("undetermined", f"{name} {state}; no part stands out", (needed,))
-    return Answer("no_anomaly", f"{name} {state}; nothing rises above noise", ())
+        return Answer("undetermined", f"{state}; no part stands out", (needed,))
+    return Answer("no_anomaly", f"{state}; nothing rises above noise", ())
 
 
-def _state(calls: CallShift) -> str:
+def state_of(service: str, calls: CallShift, untraced: str | None) -> str:
+    """Say how calls of the service were. untraced: what is said of its requests elsewhere, for where no trace shows them."""
+    if calls.before.n or calls.after.n:
+        return f"{printable(service, 80)} {_traced_state(calls)}"
+    return (
+        f"{printable(service, 80)} {untraced or 'has no traced calls'}"
+        if service
+        else untraced or "no traced calls"
+    )
+
+
+def _traced_state(calls: CallShift) -> str:
     after, before = calls.after, calls.before
     if not after.n:
         return f"was not called (before: {before.n:,} calls)"
