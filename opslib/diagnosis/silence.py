@@ -50,7 +50,9 @@ def changed_waits(edges: pd.DataFrame, knowledge: Knowledge, clustering: Cluster
         if not all(n):
             continue
         silent = [int(s.loc[s["kind"] == SILENT, "n"].sum()) / k for s, k in zip(sides, n, strict=True)]
-        if abs(silent[1] - silent[0]) >= weights.SILENCE or 1 - weights.SILENCE < silent[1] and silent[0] < 1:
+        if abs(silent[1] - silent[0]) >= weights.SILENCE or (
+            silent[1] > 1 - weights.SILENCE and silent[0] < 1
+        ):
             before, after = (s.groupby("bucket", as_index=False)[["n", "ns"]].sum() for s in sides)
             z = clustering.tame(either_shift(before, after), *n)
             found.append(Waits(caller, name, side(before), side(after), (silent[0], silent[1]), z))

@@ -149,7 +149,9 @@ def test_server_spans_that_stop_coming_leave_the_time_unexplained():
 def test_server_spans_that_stopped_within_the_baseline_are_asked_for_all_the_same():
     mute = Fault(silent_risk=True)
     early = shop(9, 90, 0, healthy_fault=mute)
-    data = pd.concat([early, shop(10, 15, 90, Fault(silent_risk=True, risk_ms=70, payment_ms=8))], ignore_index=True)
+    data = pd.concat(
+        [early, shop(10, 15, 90, Fault(silent_risk=True, risk_ms=70, payment_ms=8))], ignore_index=True
+    )
 
     found = diagnose(evidence(data), "payment").verdict
 
