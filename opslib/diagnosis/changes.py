@@ -63,5 +63,6 @@ def _message(row: dict[Any, Any]) -> str:
         attributes = {}
     message = "" if row.get("message") is None or pd.isna(row["message"]) else str(row["message"])
     if isinstance(attributes, dict) and attributes.get("from") and attributes.get("to"):
-        message = f"{message} ({attributes['from']} -> {attributes['to']})".strip()
+        step = f"{attributes['from']} -> {attributes['to']}"
+        message = message if step in message else f"{message} ({step})".strip()
     return message
