@@ -21,7 +21,7 @@ import pandas as pd
 from opslib.core.windows import Windows
 from opslib.diagnosis import weights
 from opslib.diagnosis.compare import Clustering
-from opslib.diagnosis.mesh_samples import DESTINATION, SOURCE, increases
+from opslib.diagnosis.mesh_samples import DESTINATION, SOURCE, increases, is_mesh
 from opslib.diagnosis.partial import BASELINE, INCIDENT
 from opslib.diagnosis.statistics import rank_shift, share_shift
 
@@ -145,6 +145,8 @@ class Mesh:
 
 def read_mesh(metrics: pd.DataFrame, windows: Windows) -> Mesh:
     """Read Istio's standard metrics; without any, a mesh without flows."""
+    if not is_mesh(metrics["name"]).any():
+        return Mesh({}, _FINE_MS, Clustering())
     rows = increases(metrics, windows)
     told = sorted({float(le) for le in rows.loc[rows["part"] == "bucket", "le"] if math.isfinite(le)})
     bounds = tuple(told) or _FINE_MS
