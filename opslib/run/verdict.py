@@ -37,7 +37,7 @@ def headline(verdict: Mapping[str, Any]) -> str:
     """Return the answer in a few words: where, of which version or for whom most slow calls are, how sure; or nothing."""
     word, (first, *_) = verdict.get("verdict"), (*_suspects(verdict), {})
     if word in ("no_anomaly", "undetermined"):
-        return str(word).replace("_", " ")
+        return ", for want of ".join((word.replace("_", " "), *missing(verdict)[:1]))
     if not isinstance(word, str) or word != first.get("kind") or not first.get("service"):
         return ""
     mostly = [

@@ -145,6 +145,7 @@ TENANT = {"attribute": "tenant", "value": "acme", "share_slow": 0.9, "share_norm
         (answered(scope=[TENANT]), "service risk, for tenant acme (confidence high)"),
         (answered(scope=[TENANT | {"share_slow": 0.3}]), "service risk (confidence high)"),
         (answered(verdict="undetermined"), "undetermined"),
+        (answered(verdict="undetermined", missing=["spans of b"]), "undetermined, for want of spans of b"),
         (answered(verdict="no_anomaly"), "no anomaly"),
         (answered(verdict="edge"), ""),
         ({"verdict": "service", "candidates": [1], "scope": 4}, ""),
