@@ -13,7 +13,7 @@ from opslib.core.errors import UsageError
 from opslib.core.model import Budget, Verdict
 from opslib.core.outcome import EXIT_CODE, outcome_of_verdict
 from opslib.core.settings import Settings
-from opslib.core.words import duration, printable
+from opslib.core.words import duration, for_whom, printable
 
 
 @click.command(
@@ -87,6 +87,11 @@ def verdict_text(verdict: Verdict) -> str:
             f"\n{candidate.rank}. {candidate.kind} {printable(where)}  (confidence {candidate.confidence})"
         )
         lines += [f"   - {printable(finding.statement, 300)}" for finding in candidate.evidence[:4]]
+    if verdict.scope:
+        lines.append("\nfor whom")
+        lines += [
+            f"   - {for_whom(i.attribute, i.value, i.share_slow, i.share_normal)}" for i in verdict.scope[:4]
+        ]
     if verdict.budget is not None:
         lines.append("\n" + budget_table(verdict.budget))
     lines += [f"missing: {printable(text, 300)}" for text in verdict.missing]

@@ -58,4 +58,12 @@ def quantity(value: float, unit: str) -> str:
     per_unit_ns = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}.get(unit)
     if per_unit_ns is not None:
         return duration(value * per_unit_ns)
-    return f"{figures(value)} {unit}".strip()
+    # UCUM writes what has no dimension as 1, and what is counted in braces
+    return f"{figures(value)} {'' if unit == '1' else unit.strip('{}')}".strip()
+
+
+def for_whom(attribute: str, value: str, share_slow: float, share_normal: float) -> str:
+    """Write which calls are slow: `tenant acme: 97 % of the slow calls, 12 % of the others`."""
+    slow, normal = (figures(100 * part, 2) for part in (share_slow, share_normal))
+    who = f"{printable(attribute, 60)} {printable(value, 80)}"
+    return f"{who}: {slow} % of the slow or failing calls, {normal} % of the others"

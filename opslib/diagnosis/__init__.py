@@ -2,8 +2,18 @@
 
 from opslib.diagnosis.explain import explain_trace
 from opslib.diagnosis.finish import Diagnosis, diagnose
+from opslib.diagnosis.mesh_samples import workloads_in
 from opslib.diagnosis.onset import find_course, find_onset
 from opslib.diagnosis.partial import calls_of
 from opslib.diagnosis.statistics import exceeds_share
 
-__all__ = ["Diagnosis", "calls_of", "diagnose", "exceeds_share", "explain_trace", "find_course", "find_onset"]
+__all__ = [
+    "Diagnosis",
+    "calls_of",
+    "diagnose",
+    "exceeds_share",
+    "explain_trace",
+    "find_course",
+    "find_onset",
+    "workloads_in",
+]

@@ -88,7 +88,10 @@ def _clue(row: dict[Any, Any], evidence: Evidence) -> Clue:
 def _message(row: dict[Any, Any]) -> str:
     message = "" if row.get("message") is None or pd.isna(row["message"]) else str(row["message"])
     before, after = _versions(row)
-    return f"{message} ({before} -> {after})".strip() if before and after else message
+    if not before or not after:
+        return message
+    step = f"{before} -> {after}"
+    return message if step in message else f"{message} ({step})".strip()
 
 
 def _versions(row: dict[Any, Any]) -> tuple[str, str]:

@@ -24,12 +24,12 @@ OPERATION_KEYS = ["kind", "caller", "callee", "named_by", "operation"]
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One window's distribution of one quantity."""
+    """One window's distribution of one quantity; quantiles are 0 where only sums are known."""
 
     n: int
     ns: int
-    p50_ns: int
-    p95_ns: int
+    p50_ns: int = 0
+    p95_ns: int = 0
 
     @property
     def mean_ns(self) -> float:

@@ -12,17 +12,20 @@ import pandas as pd
 
 from opslib.core.errors import UsageError
 from opslib.core.evidence import Evidence, SpanBlock
-from opslib.core.model import Onset, Verdict
+from opslib.core.model import Onset, ScopeItem, Verdict
 from opslib.diagnosis.budget import budgets
-from opslib.diagnosis.compare import compare_calls
+from opslib.diagnosis.clues import Clue
+from opslib.diagnosis.compare import CallShift, compare_calls
 from opslib.diagnosis.frames import calls_frame, edges_frame, services_frame
 from opslib.diagnosis.gather import gather
 from opslib.diagnosis.knowledge import learn
+from opslib.diagnosis.mesh import Mesh, read_mesh
+from opslib.diagnosis.mesh_clues import mesh_state, version_scope
 from opslib.diagnosis.onset import find_onset
 from opslib.diagnosis.partial import Partial, empty_partial, in_order, map_block, merge, only_group
 from opslib.diagnosis.rank import nobody_sure, rank
 from opslib.diagnosis.scope import scope_of
-from opslib.diagnosis.verdict import answer, completeness, gaps, lead_of
+from opslib.diagnosis.verdict import answer, completeness, gaps, lead_of, state_of
 
 _MOST_NS = 1 << 62  # half of what 64 bits hold
 
@@ -104,16 +107,18 @@ def _affected(partial: Partial, evidence: Evidence) -> str:
 def _finish(
     evidence: Evidence, partial: Partial, service: str
 ) -> tuple[Verdict, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    knowledge = learn(evidence, partial)
+    mesh = read_mesh(evidence.metrics, evidence.windows)
+    knowledge = learn(evidence, partial, mesh.workloads())
     calls = compare_calls(partial.calls, evidence.windows)
     budget, tail = budgets(partial, knowledge)
     blocking = gaps(evidence, calls, partial.counts)
-    clues = gather(evidence, partial, knowledge, calls, budget, service=service)
+    clues = gather(evidence, partial, knowledge, calls, budget, mesh=mesh, service=service)
     candidates = rank(clues)
     frame = calls_frame(partial)
     onset = _onset(evidence, frame)
-    said = answer(service, calls, candidates, clues, blocking, changed=onset is not None)
-    told = said.verdict != "no_anomaly" and not blocking and candidates and len(partial.calls)
+    state = state_of(service, calls, mesh_state(mesh, service))
+    said = answer(state, calls, candidates, clues, blocking, changed=onset is not None)
+    told = said.verdict != "no_anomaly" and not blocking and candidates
     verdict = Verdict(
         service=service,
         verdict=said.verdict,
@@ -122,7 +127,7 @@ def _finish(
         candidates=candidates if said.verdict not in _NO_CAUSE else nobody_sure(candidates),
         missing=said.missing,
         onset=onset if said.verdict != "no_anomaly" else None,
-        scope=scope_of(evidence, partial.calls, calls, service, lead_of(candidates[0], clues))
+        scope=_scope(evidence, partial, calls, lead_of(candidates[0], clues), mesh=mesh, service=service)
         if told
         else (),
         budget=budget,
@@ -130,6 +135,15 @@ def _finish(
         completeness=completeness(evidence, partial),
     )
     return verdict, frame, edges_frame(partial, knowledge), services_frame(partial)
+
+
+def _scope(
+    evidence: Evidence, partial: Partial, calls: CallShift, lead: Clue, *, mesh: Mesh, service: str
+) -> tuple[ScopeItem, ...]:
+    """Return for whom: from traces of the calls, where there are any."""
+    if len(partial.calls):
+        return scope_of(evidence, partial.calls, calls, service, lead)
+    return version_scope(mesh, lead)
 
 
 def _onset(evidence: Evidence, calls: pd.DataFrame) -> Onset | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 
@@ -11,11 +13,15 @@ from opslib.diagnosis import weights
 from opslib.diagnosis.callgraph import graph_clues, is_health
 from opslib.diagnosis.changes import change_clues
 from opslib.diagnosis.clues import Clue
+from opslib.diagnosis.cohort_tables import OWN
 from opslib.diagnosis.cohorts import DIMENSIONS, differences, rollouts, tests_of
 from opslib.diagnosis.compare import CallShift, Yardstick, shifts
 from opslib.diagnosis.errors import error_clues, origins
 from opslib.diagnosis.knowledge import Knowledge
 from opslib.diagnosis.logpatterns import log_clues, risen_patterns
+from opslib.diagnosis.mesh import Mesh
+from opslib.diagnosis.mesh_clues import mesh_clues
+from opslib.diagnosis.mesh_samples import is_mesh
 from opslib.diagnosis.metrics import metric_clues, metric_shifts
 from opslib.diagnosis.partial import BASELINE, Partial
 from opslib.diagnosis.pools import is_pool, pool_clues
@@ -35,6 +41,7 @@ def gather(
     calls: CallShift,
     budget: Budget,
     *,
+    mesh: Mesh,
     service: str,
 ) -> list[Clue]:
     """Return every clue against every service."""
@@ -61,9 +68,29 @@ def gather(
         *error_clues(failures, knowledge, critical_failures, source),
         *cohort_clues(cohorts, by),
     ]
+    clues += _mesh_clues(evidence, partial, mesh, knowledge, service)
     clues += _other_signals(evidence, partial, knowledge, calls, clues, service=service)
     clues += rollout_clues(clues, rollouts(partial.tables["cohorts"]), source)
     return [clue for clue in _quietened(clues, knowledge) if clue.strength >= weights.LEAST]
+
+
+def _mesh_clues(
+    evidence: Evidence, partial: Partial, mesh: Mesh, knowledge: Knowledge, service: str
+) -> list[Clue]:
+    """Where traces show the calls, a mesh adds the versions that no span tells; the rest supports as other metrics do."""
+    if not mesh.flows:
+        return []
+    source, part = evidence.note("metric").url or "metrics", _taking_part(partial, knowledge)
+    found = mesh_clues(mesh, service, knowledge.known, source)
+    if not part:
+        return found
+    cohorts = partial.tables["cohorts"]
+    told = set(cohorts.loc[(cohorts["side"] == OWN) & (cohorts["version"] != ""), "caller"])
+    return [
+        clue if clue.version else dataclasses.replace(clue, family="metric", significant=False)
+        for clue in found
+        if clue.service in part and not (clue.version and clue.service in told)
+    ]
 
 
 def _other_signals(
@@ -82,7 +109,7 @@ def _other_signals(
     part = _taking_part(partial, knowledge)
     patterns, per = risen_patterns(evidence, calls)
     critical = critical_z((pattern.z for pattern in patterns), weights.FALSE_ALARM)
-    series = list(series_of(evidence.metrics))
+    series = list(series_of(evidence.metrics[~is_mesh(evidence.metrics["name"])]))
     shifts_found = metric_shifts(series, evidence.windows)
     source = evidence.note("metric").url or "metrics"
     pools = metric_shifts((s for s in series if is_pool(s)), evidence.windows, least=1)

@@ -6,6 +6,7 @@ metrics under its own name, not a caller in the topology, not in the environment
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -62,14 +63,15 @@ class Knowledge:
         return Place(f"dependency {callee}", "dependency", callee, "", callee)
 
 
-def learn(evidence: Evidence, partial: Partial) -> Knowledge:
-    """Collect what is known of every name."""
+def learn(evidence: Evidence, partial: Partial, workloads: Collection[str] = ()) -> Knowledge:
+    """Collect what is known of every name. workloads: those with a proxy of their own in a mesh."""
     traced = frozenset(partial.tables["census"]["service"])
     others = {
         *_names(evidence.logs, "service_name"),
         *_names(evidence.metrics, "service_name"),
         *_names(evidence.topology, "caller"),
         *evidence.known_services,
+        *workloads,
     }
     edges = partial.tables["edges"]
     answered = edges.loc[edges["kind"] == EDGE, ["caller", "callee"]].drop_duplicates()

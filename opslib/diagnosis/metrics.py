@@ -104,8 +104,12 @@ def _clue(shift: MetricShift, source: str) -> Clue:
         f"{at}: {printable(one.name, 80)} {way} from {quantity(shift.before, one.unit)} to "
         f"{quantity(shift.after, one.unit)}"
     )
-    finding = Finding(
-        "metric", statement, round(shift.after, 6), round(shift.before, 6), one.unit, source,
-        f"{one.name}{printable(one.labels, 80)}",
-    )  # fmt: skip
+    finding = metric_finding(one, statement, (shift.before, shift.after), source)
     return Clue("metric", one.service, "service", strength, finding, pod=one.pod or None)
+
+
+def metric_finding(one: Series, statement: str, values: tuple[float, float], source: str) -> Finding:
+    """Return what is said of one series; values: (before, after) in its unit."""
+    before, after = (round(value, 6) for value in values)
+    query = f"{one.name}{printable(one.labels, 80)}"
+    return Finding("metric", statement, after, before, one.unit, source, query)

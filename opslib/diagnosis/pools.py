@@ -9,11 +9,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 from opslib.core.foreign import json_object
-from opslib.core.model import Finding
 from opslib.core.words import printable, quantity
 from opslib.diagnosis import weights
 from opslib.diagnosis.clues import Clue, saturate
-from opslib.diagnosis.metrics import MetricShift
+from opslib.diagnosis.metrics import MetricShift, metric_finding
 from opslib.diagnosis.series import Series
 
 # OpenTelemetry's db.client.connection(s).*, and what HikariCP, pgbouncer and thread pools call the same
@@ -57,16 +56,7 @@ def _clue(shift: MetricShift, source: str) -> Clue:
         f"{printable(one.service, 80)} waits for {pool}: {printable(one.name, 80)} rose from {before} to "
         f"{after} in the mean"
     )
-    finding = Finding(
-        "metric", statement, round(shift.mean_after, 6), round(shift.mean_before, 6), one.unit, source,
-        f"{one.name}{printable(one.labels, 80)}",
-    )  # fmt: skip
+    finding = metric_finding(one, statement, (shift.mean_before, shift.mean_after), source)
     growth = (shift.mean_after + 1e-9) / (shift.mean_before + 1e-9) - 1
-    return Clue(
-        "metric",
-        one.service,
-        "service",
-        saturate(growth, weights.HALF_LOG_RATIO),
-        finding,
-        pod=one.pod or None,
-    )
+    strength = saturate(growth, weights.HALF_LOG_RATIO)
+    return Clue("metric", one.service, "service", strength, finding, pod=one.pod or None)

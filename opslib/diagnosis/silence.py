@@ -1,4 +1,4 @@
-"""Answers that stopped coming: waits whose server spans are seen in one window and not in the other.
+"""Answers that stopped coming: waits whose server spans are seen in one window and hardly in the other.
 
 Such time cannot be split into edge and callee; it is `unexplained` in the budget. The callee is still the suspect, with
 low confidence, and its server spans are what would settle it.
@@ -37,7 +37,10 @@ class Waits:
 
 
 def changed_waits(edges: pd.DataFrame, knowledge: Knowledge, clustering: Clustering) -> list[Waits]:
-    """Return the edges whose share of unanswered waits differs between the windows by SILENCE or more."""
+    """Return the edges whose share of unanswered waits differs by SILENCE or more, or of which hardly any is answered.
+
+    Of these the baseline may hold calls from after the answers stopped, so that the shares differ by less.
+    """
     keys = ["kind", "caller", "callee", "named_by"]
     callee = [knowledge.callee_of(Segment(*key)) for key in zip(*(edges[k] for k in keys), strict=True)]
     found = []
@@ -47,7 +50,9 @@ def changed_waits(edges: pd.DataFrame, knowledge: Knowledge, clustering: Cluster
         if not all(n):
             continue
         silent = [int(s.loc[s["kind"] == SILENT, "n"].sum()) / k for s, k in zip(sides, n, strict=True)]
-        if abs(silent[1] - silent[0]) >= weights.SILENCE:
+        if abs(silent[1] - silent[0]) >= weights.SILENCE or (
+            silent[1] > 1 - weights.SILENCE and silent[0] < 1
+        ):
             before, after = (s.groupby("bucket", as_index=False)[["n", "ns"]].sum() for s in sides)
             z = clustering.tame(either_shift(before, after), *n)
             found.append(Waits(caller, name, side(before), side(after), (silent[0], silent[1]), z))

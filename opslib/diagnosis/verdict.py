@@ -98,7 +98,7 @@ def gaps(evidence: Evidence, calls: CallShift, counts: Mapping[str, int]) -> tup
 
 
 def answer(
-    service: str,
+    state: str,
     calls: CallShift,
     candidates: Sequence[Candidate],
     clues: Sequence[Clue],
@@ -106,25 +106,25 @@ def answer(
     *,
     changed: bool = False,
 ) -> Answer:
-    """Decide the verdict. changed: durations or failures of the calls have a change point for the worse."""
-    name = printable(service, 80)
-    state = _state(calls)
+    """Decide the verdict.
+
+    state: of the service asked about, the opening of its sentence. changed: durations or failures of the calls have a
+    change point for the worse.
+    """
     if blocking:
-        return Answer("undetermined", f"{name} {state}; cannot compare: {blocking[0]}", blocking)
+        return Answer("undetermined", f"{state}; cannot compare: {blocking[0]}", blocking)
     if not any(clue.significant for clue in clues):
-        return _nothing_stands_out(name, state, calls, changed=changed)
+        return _nothing_stands_out(state, calls, changed=changed)
     first = candidates[0]
     lead = lead_of(first, clues)
     tie = _tie(candidates, clues)
     if tie is not None:
         statement, needed = tie
-        return Answer("undetermined", f"{name}: {state}; {statement}", (needed,))
+        return Answer("undetermined", f"{state}; {statement}", (needed,))
     if lead.silent:
         needed = f"server spans of {first.service}"
-        return Answer(
-            "undetermined", f"{name} {state}; {lead.finding.statement}; missing: {needed}", (needed,)
-        )
-    return Answer(first.kind, f"{name} {state}; {first.evidence[0].statement}", ())
+        return Answer("undetermined", f"{state}; {lead.finding.statement}; missing: {needed}", (needed,))
+    return Answer(first.kind, f"{state}; {first.evidence[0].statement}", ())
 
 
 def lead_of(candidate: Candidate, clues: Sequence[Clue]) -> Clue:
@@ -156,16 +156,16 @@ def _tie(candidates: Sequence[Candidate], clues: Sequence[Clue]) -> tuple[str, s
     return None
 
 
-def _nothing_stands_out(name: str, state: str, calls: CallShift, *, changed: bool) -> Answer:
+def _nothing_stands_out(state: str, calls: CallShift, *, changed: bool) -> Answer:
     """Calls may be slower all the same: then by what slows everything, and that no trace shows, or they are too few."""
     slow = calls.ratio >= weights.SLOWER_RATIO and calls.added_ns >= weights.SLOWER_NS
     if not (slow and calls.z >= weights.SLOWER_Z) and not (changed and _is_much_worse(calls)):
-        return Answer("no_anomaly", f"{name} {state}; nothing rises above noise", ())
+        return Answer("no_anomaly", f"{state}; nothing rises above noise", ())
     if min(calls.before.n, calls.after.n) < weights.FEW_CALLS:
         needed = f"more calls: {calls.before.n:,} and {calls.after.n:,} are too few to say which part of them is worse"
     else:
         needed = "metrics of the hosts (CPU, throttling): everything became slower alike"
-    return Answer("undetermined", f"{name} {state}; no part stands out", (needed,))
+    return Answer("undetermined", f"{state}; no part stands out", (needed,))
 
 
 def _is_much_worse(calls: CallShift) -> bool:
@@ -174,7 +174,18 @@ def _is_much_worse(calls: CallShift) -> bool:
     return slower or failing >= weights.CHANGED_FAILING
 
 
-def _state(calls: CallShift) -> str:
+def state_of(service: str, calls: CallShift, untraced: str | None) -> str:
+    """Say how calls of the service were. untraced: what is said of its requests elsewhere, for where no trace shows them."""
+    if calls.before.n or calls.after.n:
+        return f"{printable(service, 80)} {_traced_state(calls)}"
+    return (
+        f"{printable(service, 80)} {untraced or 'has no traced calls'}"
+        if service
+        else untraced or "no traced calls"
+    )
+
+
+def _traced_state(calls: CallShift) -> str:
     after, before = calls.after, calls.before
     if not after.n:
         return f"was not called (before: {before.n:,} calls)"

@@ -11,6 +11,7 @@ from opslib.core.evidence import Evidence, SourceNote, SpanBlock
 from opslib.core.redact import Redactor
 from opslib.core.settings import Environment
 from opslib.core.windows import Window
+from opslib.diagnosis import workloads_in
 from opslib.investigate.windows import Choice
 from opslib.telemetry.collect import RedactedBlocks, collect
 from opslib.telemetry.protocols import NOTE_SIGNAL, Blocks, Sources
@@ -113,6 +114,7 @@ def _named(evidence: Evidence) -> set[str]:
     frames = (evidence.logs["service_name"], evidence.metrics["service_name"])
     columns = (*frames, evidence.topology["caller"], evidence.topology["callee"])
     names = {name for column in columns for name in column.dropna().unique() if isinstance(name, str)}
+    names |= workloads_in(evidence.metrics)
     for block in evidence.spans:
         names |= {*block.service.values, *block.peer.values}
     return names

@@ -21,7 +21,7 @@ from opslib.run.outputs import PLOTLY_MIME, FigureHtml, output_html
 from opslib.run.prose import prose
 from opslib.run.record import Ended
 from opslib.run.summary import BADGE, signed
-from opslib.run.verdict import because, budget_rows, missing, warnings
+from opslib.run.verdict import because, because_head, beside, budget_rows, headline, missing, scope, warnings
 
 _COLOUR = {
     Outcome.PASS: "good",
@@ -70,7 +70,11 @@ def report_html(
         end=end,
         badge=BADGE[end.outcome],
         colour=_COLOUR.get(end.outcome, "hold"),
+        headline=headline(verdict),
         because=because(verdict),
+        because_head=because_head(verdict),
+        scope=scope(verdict),
+        beside=beside(verdict),
         missing=missing(verdict),
         warnings=warnings(verdict),
         budget=budget_rows(verdict),

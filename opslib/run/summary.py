@@ -10,7 +10,16 @@ from opslib.core.outcome import Outcome
 from opslib.core.words import duration, printable
 from opslib.run.events import CellRecord
 from opslib.run.record import Ended
-from opslib.run.verdict import because, budget_rows, missing, windows_line
+from opslib.run.verdict import (
+    because,
+    because_head,
+    beside,
+    budget_rows,
+    headline,
+    missing,
+    scope,
+    windows_line,
+)
 
 BADGE = {
     Outcome.PASS: "PASS",
@@ -32,9 +41,13 @@ def md(text: object) -> str:
 
 def summary_md(record: Mapping[str, Any], end: Ended, cells: Iterable[CellRecord]) -> str:
     """Return the Markdown of a finished run; `record` is run.json."""
-    lines = [f"### {BADGE[end.outcome]}: {md(end.sentence)}", ""]
     verdict = end.verdict or {}
-    lines += _list("Because", [md(statement) for statement in because(verdict)])
+    answer = headline(verdict)
+    lines = [f"### {BADGE[end.outcome]}: {md(answer or end.sentence)}", ""]
+    lines += [md(end.sentence), ""] if answer else []
+    lines += _list(because_head(verdict), [md(statement) for statement in because(verdict)])
+    lines += _list("For whom", [md(item) for item in scope(verdict)])
+    lines += _list("Suspected beside it", [md(item) for item in beside(verdict)])
     lines += _list("Missing", [md(item) for item in missing(verdict)])
     lines += [f"**Next**: {md(end.hint)}", ""] if end.hint else []
     lines += _budget(verdict)

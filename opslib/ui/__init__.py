@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from opslib.ui.traces import trace_comparison
     from opslib.ui.waiting import progress
     from opslib.ui.waterfall import budget_waterfall
+    from opslib.ui.whom import for_whom
 
 _MODULES = {
     "suspects": ("candidates", "evidence"),
@@ -40,6 +41,7 @@ _MODULES = {
     "tables": ("Table",),
     "traces": ("trace_comparison",),
     "waterfall": ("budget_waterfall",),
+    "whom": ("for_whom",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -53,6 +55,7 @@ __all__ = [
     "distribution",
     "evidence",
     "figure_html",
+    "for_whom",
     "latency_over_time",
     "panel",
     "plotly_js",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from opslib.core.model import Budget, Candidate, Verdict
 from opslib.core.outcome import RESULT_MIME, Outcome, outcome_of_verdict
-from opslib.core.words import duration, printable, share
+from opslib.core.words import duration, for_whom, printable, share
 from opslib.ui.facts import culprit, place, sample, segment_name, zone_of
 from opslib.ui.latency import finding
 from opslib.ui.links import filled
@@ -41,6 +41,8 @@ class Conclusion:
     badge: str  # pass, fail, undetermined
     summary: str
     because: tuple[str, ...]
+    whom: tuple[str, ...]
+    beside: tuple[str, ...]
     missing: tuple[str, ...]
     steps: tuple[Step, ...]
     links: tuple[tuple[str, str], ...]  # name and URL
@@ -51,15 +53,22 @@ class Conclusion:
 
     def _repr_html_(self) -> str:
         parts = [f"<p>{badge(self.badge)} <b>{html(self.summary, 800)}</b></p>"]
-        parts += [_list("Because", [html(text, 600) for text in self.because])]
-        parts += [_list("What is missing", [html(text, 600) for text in self.missing])]
+        parts += [_list(head, [html(text, 600) for text in texts]) for head, texts in self._said()]
         opened = [Html(f'Open <a href="{html(url, 2000)}">{html(name)}</a>') for name, url in self.links]
         parts += [_list("What to do next", [*map(_step, self.steps), *opened])]
         return section(Html(f'<div class="box">{"".join(parts)}</div>'))
 
+    def _said(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        return (
+            ("Because", self.because),
+            ("For whom", self.whom),
+            ("Suspected beside it", self.beside),
+            ("What is missing", self.missing),
+        )
+
     def __str__(self) -> str:
         lines = [f"{self.badge.upper()}: {printable(self.summary, 800)}"]
-        for head, texts in (("Because", self.because), ("What is missing", self.missing)):
+        for head, texts in self._said():
             if texts:
                 lines += [head, *(f"  - {printable(text, 600)}" for text in texts)]
         lines.append("What to do next")
@@ -92,6 +101,8 @@ def conclusion(inv: Investigation) -> Conclusion:
         words.get(outcome, "undetermined"),
         verdict.summary,
         because(inv),
+        tuple(for_whom(i.attribute, i.value, i.share_slow, i.share_normal) for i in verdict.scope[:_MOST]),
+        beside(verdict),
         missing(verdict),
         next_steps(inv),
         filled(inv.environment.links, verdict.service, verdict.windows.incident),
@@ -113,6 +124,15 @@ def because(inv: Investigation) -> tuple[str, ...]:
     if verdict.budget is not None and verdict.budget.n_baseline and verdict.budget.n_incident:
         said.append(_budget_said(verdict.budget))
     return tuple(dict.fromkeys(said))
+
+
+def beside(verdict: Verdict) -> tuple[str, ...]:
+    """Return who else is suspected with more than low confidence, and why."""
+    return tuple(
+        f"{place(one)} (confidence {one.confidence}): {one.evidence[0].statement}"
+        for one in verdict.candidates[1:_MOST]
+        if one.confidence != "low" and one.evidence
+    )
 
 
 def _budget_said(budget: Budget) -> str:

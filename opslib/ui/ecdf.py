@@ -1,6 +1,7 @@
 """How calls of the incident are distributed against the baseline's: the share of calls that took at most so long.
 
-Every call counts, failed ones too; the curves end at the greatest duration seen and keep it when thinned.
+Every call counts, failed ones too; the curves end at the greatest duration seen and keep it when thinned. Where a
+release is blamed, its calls and those of the other versions are drawn apart, at the same time.
 """
 
 from __future__ import annotations
@@ -13,15 +14,21 @@ import pandas as pd
 from opslib.core.words import duration, figures, share
 from opslib.ui.drawing import Drawing, axis, empty, figure, note
 from opslib.ui.facts import sample
-from opslib.ui.palette import INCIDENT, NORMAL, TEXT
+from opslib.ui.palette import INCIDENT, NORMAL, STABLE, TEXT
 from opslib.ui.sampling import FEW, Sample, quantiles, thin
 from opslib.ui.scale import duration_axis, position
-from opslib.ui.text import short
+from opslib.ui.text import label, short
 
 if TYPE_CHECKING:
     from opslib.investigate import Investigation
 
 _NAME = "distribution"
+_NEW = (
+    INCIDENT,
+    "solid",
+    "━",
+)  # colour, dash, and the same for the axis: the incident, or the version blamed
+_LOOK = {"baseline": (NORMAL, "dash", "╍"), "other versions": (STABLE, "dot", "┅")}
 _SHARES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 
 
@@ -32,8 +39,8 @@ def distribution(inv: Investigation, percentile: float = 95.0) -> Drawing:
     if not len(before) and not len(during):
         return empty(_NAME, f"No calls of {service} in these windows", "There is nothing to compare.")
     threshold = quantiles(before.durations_ns, [percentile / 100])[0] if len(before) else None
-    title = finding(service, during, percentile, threshold)
-    drawn = [(name, calls) for name, calls in (("baseline", before), ("incident", during)) if len(calls)]
+    drawn = [(name, calls) for name, calls in (("baseline", before), *_incident(inv, during)) if len(calls)]
+    title = finding(service, during, percentile, threshold) + _by_version(drawn, threshold)
     words = f"{title}. {_numbers(drawn)}"
     return Drawing(
         _NAME,
@@ -54,6 +61,42 @@ def distribution(inv: Investigation, percentile: float = 95.0) -> Drawing:
             }
         ),
     )
+
+
+def _incident(inv: Investigation, during: Sample) -> list[tuple[str, Sample]]:
+    """Return the incident's calls, by version where a release is blamed and both kinds of calls are there."""
+    verdict = inv.verdict
+    if verdict.verdict != "release" or not verdict.scope or verdict.scope[0].attribute != "version":
+        return [("incident", during)]
+    met = _traces_of(inv, verdict.candidates[0].service, verdict.scope[0].value)
+    rows = inv.diagnosis.calls
+    rows = rows[(rows["window"] == "incident").to_numpy()]
+    new = rows["trace_id"].isin(met).to_numpy()
+    sides = [Sample.of(rows[new]), Sample.of(rows[~new])]
+    if not all(len(side) for side in sides):
+        return [("incident", during)]
+    return [("other versions", sides[1]), (f"version {short(verdict.scope[0].value, 20)}", sides[0])]
+
+
+def _by_version(drawn: list[tuple[str, Sample]], threshold: float | None) -> str:
+    """Say how many calls of each kind of version are slow, where they are drawn apart."""
+    if threshold is None or len(drawn) != 3:
+        return ""
+    slow = [
+        (name, share(int((calls.durations_ns > threshold).sum()), len(calls))) for name, calls in drawn[:0:-1]
+    ]
+    return ": " + ", ".join(f"{part} of {name}" for name, part in slow)
+
+
+def _traces_of(inv: Investigation, service: str, version: str) -> set[str]:
+    """Return the traces in which a version of a service did anything."""
+    met: set[str] = set()
+    for block in inv.evidence.spans:
+        own = (block.service.codes == block.service.code(service)) & (
+            block.version.codes == block.version.code(version)
+        )
+        met.update(block.trace_ids[row] for row in np.unique(block.trace[own]).tolist())
+    return met
 
 
 def finding(service: str, during: Sample, percentile: float, threshold: float | None) -> str:
@@ -85,7 +128,7 @@ def _curve(name: str, calls: Sample) -> dict[str, Any]:
     values = np.sort(calls.durations_ns)
     heights = np.arange(1, len(values) + 1) / len(values)
     rows = thin(values.astype(np.float64))
-    colour = INCIDENT if name == "incident" else NORMAL
+    colour, dash, _ = _LOOK.get(name, _NEW)
     few = len(values) < FEW
     return {
         "type": "scatter",
@@ -94,12 +137,12 @@ def _curve(name: str, calls: Sample) -> dict[str, Any]:
         "x": [round(float(v) / 1e6, 4) for v in values[rows]],
         "y": [round(100 * float(h), 3) for h in heights[rows]],
         # a template, since every word in it is ours and a text for each point would be most of the figure
-        "hovertemplate": f"%{{y:.3~r}} % of {len(values):,} calls took %{{x:.3~r}} ms or less<extra>{name}</extra>",
+        "hovertemplate": f"%{{y:.3~r}} % of {len(values):,} calls took %{{x:.3~r}} ms or less<extra>{label(name)}</extra>",
         "line": {
             "color": colour,
             "width": 3,
             "shape": "hv",
-            "dash": "solid" if name == "incident" else "dash",
+            "dash": dash,
         },
         "marker": {"symbol": "circle-open", "size": 7, "color": colour},
     }
@@ -124,5 +167,5 @@ def _layout(drawn: list[tuple[str, Sample]], percentile: float, threshold: float
 
 
 def _curve_name(name: str, calls: Sample) -> str:
-    dash, few = "━" if name == "incident" else "╍", " (few: hollow)" if len(calls) < FEW else ""
-    return f"{dash} {name} ({len(calls):,} calls){few}"
+    few = " (few: hollow)" if len(calls) < FEW else ""
+    return f"{_LOOK.get(name, _NEW)[2]} {label(name)} ({len(calls):,} calls){few}"

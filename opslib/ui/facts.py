@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from opslib.core.model import Candidate, Verdict
@@ -54,13 +53,7 @@ def segment_name(segment: str) -> str:
 def sample(inv: Investigation, window: str) -> Sample:
     """Return the calls of the service that started in `baseline` or `incident`, by time."""
     calls: pd.DataFrame = inv.diagnosis.calls
-    rows = calls[(calls["window"] == window).to_numpy()]
-    order = np.argsort(rows["start_ns"].to_numpy(np.int64), kind="stable")
-    return Sample(
-        rows["start_ns"].to_numpy(np.int64)[order],
-        rows["duration_ns"].to_numpy(np.int64)[order],
-        rows["error"].to_numpy(bool)[order],
-    )
+    return Sample.of(calls[(calls["window"] == window).to_numpy()])
 
 
 @dataclass(frozen=True, slots=True)

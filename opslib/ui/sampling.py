@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from opslib.core.windows import NS_PER_S, Window
@@ -26,6 +27,16 @@ class Sample:
     times_ns: NDArray[np.int64]
     durations_ns: NDArray[np.int64]
     errors: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, calls: pd.DataFrame) -> Sample:
+        """Return rows of `Diagnosis.calls` by time."""
+        ordered = calls.sort_values("start_ns", kind="stable")
+        return cls(
+            ordered["start_ns"].to_numpy(np.int64),
+            ordered["duration_ns"].to_numpy(np.int64),
+            ordered["error"].to_numpy(bool),
+        )
 
     def __len__(self) -> int:
         return len(self.times_ns)
@@ -82,9 +93,12 @@ def width_s(windows: Sequence[Window], calls: int) -> int:
 def buckets(
     window: Window, name: str, width: int, calls: Sample, shares: Sequence[float]
 ) -> tuple[Bucket, ...]:
-    """Cut a window into buckets of `width` seconds from its start; those without calls are left out."""
+    """Cut a window into buckets of `width` seconds from its start; those without calls are left out.
+
+    A call may start after the window that holds its trace's root: it belongs to the nearest bucket.
+    """
     step = width * NS_PER_S
-    slot = (calls.times_ns - window.start_ns) // step
+    slot = np.clip((calls.times_ns - window.start_ns) // step, 0, max(window.length_ns - 1, 0) // step)
     found = []
     for number in np.unique(slot).tolist():
         rows = slot == number

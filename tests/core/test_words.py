@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opslib.core.words import duration, figures, printable, quantity, share
+from opslib.core.words import duration, figures, for_whom, printable, quantity, share
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,16 @@ def test_share_shows_the_counts_behind_it() -> None:
 def test_quantity_brings_times_to_a_readable_unit() -> None:
     assert quantity(0.0098, "s") == "9.8 ms"
     assert quantity(3.14159, "calls") == "3.14 calls"
+
+
+def test_units_of_ucum_read_as_words() -> None:
+    assert quantity(0.077, "1") == "0.077"
+    assert quantity(2, "{connection}") == "2 connection"
+
+
+def test_for_whom_names_the_shares() -> None:
+    said = for_whom("tenant", "acme\x1b", 0.967, 0)
+    assert said == "tenant acme\ufffd: 97 % of the slow or failing calls, 0 % of the others"
 
 
 def test_control_and_bidi_characters_are_replaced() -> None:

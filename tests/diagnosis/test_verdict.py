@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from diagnosis_shop import BASELINE, INCIDENT, Fault, empty, evidence, shop
 
@@ -155,6 +156,19 @@ def test_server_spans_that_stop_coming_leave_the_time_unexplained():
 
     assert found.verdict == "undetermined"
     assert "server spans of risk" in found.missing[0]
+
+
+def test_server_spans_that_stopped_within_the_baseline_are_asked_for_all_the_same():
+    mute = Fault(silent_risk=True)
+    early = shop(9, 90, 0, healthy_fault=mute)
+    data = pd.concat(
+        [early, shop(10, 15, 90, Fault(silent_risk=True, risk_ms=70, payment_ms=8))], ignore_index=True
+    )
+
+    found = diagnose(evidence(data), "payment").verdict
+
+    assert found.verdict == "undetermined"
+    assert found.missing == ("server spans of risk",)
 
 
 def test_skew_alone_is_no_anomaly_and_hides_no_edge():

@@ -198,6 +198,34 @@ def test_a_name_that_another_signal_or_a_peer_bears_may_be_asked(capture_folder,
     assert find_cause(service, capture=capture_folder).verdict.service == service
 
 
+def test_a_capture_of_a_meshs_metrics_alone_is_enough(tmp_path, made):
+    """Each second ten requests meet version 1 in 40 ms; in the incident as many meet version 2 in 400 ms."""
+    samples = []
+    for second in range(40):
+        for version, ms, since in (("1", 40, 0), ("2", 400, 20)):
+            told = {"source_workload": "order", "destination_workload": "payment", "response_code": "200"}
+            labels = json.dumps(told | {"destination_version": version, "reporter": "destination"})
+            n = 10 * (second - since + 1)
+            counters = {"istio_requests_total": n, "count": n, "sum": n * ms} if n > 0 else {}
+            for name, value in counters.items():
+                full = name if "_" in name else f"istio_request_duration_milliseconds_{name}"
+                samples.append(
+                    {
+                        "time_unix_nano": made.T0 + second * made.S,
+                        "name": full,
+                        "value": float(value),
+                        "labels": labels,
+                    }
+                )
+    made.write_parquet(tmp_path / "metrics.parquet", "metrics", samples)
+    made.write_manifest(tmp_path)
+
+    found = find_cause("payment", capture=tmp_path).verdict
+
+    assert (found.verdict, found.candidates[0].service) == ("release", "payment")
+    assert [(item.attribute, item.value) for item in found.scope] == [("version", "2")]
+
+
 def test_a_window_without_data(capture_folder):
     with pytest.raises(WindowError, match="there are no data between") as raised:
         find_cause("payment", capture=capture_folder, window="2020-01-01T00:00:00Z/2020-01-01T01:00:00Z")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 from html.parser import HTMLParser
@@ -25,7 +26,8 @@ from opslib.run.result import ended_completed, ended_failed, ended_stopped, resu
 from opslib.run.sanitise import sanitise
 from opslib.run.saving import MAX_OUTPUT_CHARS, Saver, parameters_source
 from opslib.run.summary import md, summary_md
-from opslib.run.verdict import because, budget_rows, missing, warnings, windows_line
+from opslib.run.verdict import because, beside, budget_rows, headline, missing, warnings, windows_line
+from opslib.run.verdict import scope as scope_said
 
 HOSTILE = "<script>x</script> & \x1b[31m\u202e `a` | @here [l](http://x) \x00"
 
@@ -125,6 +127,60 @@ def test_the_summary_leads_with_the_outcome_and_its_reasons(record):
     assert "| total | 5 ms | 25 ms | +20 ms |" in lines
     assert any("decide" in line and "error ValueError" in line for line in lines)
     assert "incident 2026-01-31T14:12:52Z to 2026-01-31T14:17:52Z" in lines[-1]
+
+
+def answered(**changes):
+    found = {"statement": "own work rose", "signal": "trace"}
+    first = {"kind": "service", "service": "risk", "edge": None, "confidence": "high", "evidence": [found]}
+    return {"verdict": "service", "candidates": [first]} | changes
+
+
+TENANT = {"attribute": "tenant", "value": "acme", "share_slow": 0.9, "share_normal": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        (answered(), "service risk (confidence high)"),
+        (answered(scope=[TENANT]), "service risk, for tenant acme (confidence high)"),
+        (answered(scope=[TENANT | {"share_slow": 0.3}]), "service risk (confidence high)"),
+        (answered(verdict="undetermined"), "undetermined"),
+        (answered(verdict="undetermined", missing=["spans of b"]), "undetermined, for want of spans of b"),
+        (answered(verdict="no_anomaly"), "no anomaly"),
+        (answered(verdict="edge"), ""),
+        ({"verdict": "service", "candidates": [1], "scope": 4}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_headline_is_the_answer_in_a_few_words(verdict, expected):
+    assert headline(verdict) == expected
+
+
+def test_what_was_seen_is_no_reason_where_nothing_is_charged(record):
+    found = dataclasses.replace(ended(), verdict=answered(verdict="no_anomaly"))
+    text = summary_md(record, found, [])
+    assert "**Seen, but not beyond noise**\n- own work rose" in text
+    assert "**Because**" not in text
+
+
+def test_a_blamed_release_is_in_the_headline_with_its_version():
+    first = answered()["candidates"][0] | {"kind": "release", "service": "payment"}
+    scope = [{"attribute": "version", "value": "1.5.0", "share_slow": 0.4, "share_normal": 0.0}]
+    found = answered(verdict="release", candidates=[first], scope=scope)
+    assert headline(found) == "release payment, version 1.5.0 (confidence high)"
+
+
+def test_the_report_says_for_whom_and_who_else_is_suspected(record):
+    first = answered()["candidates"][0]
+    other = first | {"kind": "edge", "service": "b", "edge": ["a", "b"], "confidence": "medium"}
+    found = answered(scope=[TENANT], candidates=[first, other, first | {"confidence": "low"}])
+    assert scope_said(found) == ["tenant acme: 90 % of the slow or failing calls, 10 % of the others"]
+    assert beside(found) == ["edge a → b (confidence medium): own work rose"]
+
+    lines = summary_md(record, dataclasses.replace(ended(), verdict=found), []).splitlines()
+    assert lines[0] == "### FAIL: service risk, for tenant acme \\(confidence high\\)"
+    assert lines[lines.index("**For whom**") + 1].startswith("- tenant acme: 90 %")
+    assert lines[lines.index("**Suspected beside it**") + 1].startswith("- edge a → b")
 
 
 def test_foreign_text_is_no_markdown(record):

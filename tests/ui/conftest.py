@@ -65,10 +65,22 @@ class Traffic:
         self.spans = []
         self.logs = []
 
-    def span(self, trace, parent, who, kind, times, *, attributes=None, error=False):
+    def span(self, trace, parent, who, kind, times, *, attributes=None, error=False, version=None):
         (service, name), (start, end) = who, times
         span = f"{len(self.spans) + 1:016x}"
-        row = (trace, span, parent, name, kind, start, end, "ERROR" if error else "OK", service, attributes)
+        row = (
+            trace,
+            span,
+            parent,
+            name,
+            kind,
+            start,
+            end,
+            "ERROR" if error else "OK",
+            service,
+            attributes,
+            version,
+        )
         self.spans.append(row)
         return span
 
@@ -80,6 +92,8 @@ class Traffic:
         work = ms(180, 300) if fault == "risk" else ms(6, 14)
         lock = ms(120, 500) if fault == "ledger" and draw.random() < 0.6 else ms(1, 4)
         failed = fault == "errors" and draw.random() < 0.4
+        version = "2" if fault == "release" and draw.random() < 0.5 else "1"
+        work += ms(200, 300) if version == "2" else 0
         t0 = start + ms(2, 5)
         t1 = t0 + ms(1, 2)
         t2 = t1 + ms(1, 3)
@@ -104,7 +118,7 @@ class Traffic:
             trace, pay, (payment, f"POST {risk}"), "CLIENT", (t2, risk_end), attributes=peer(risk)
         )
         scored = (t2 + wire // 2, t2 + wire // 2 + work)
-        self.span(trace, ask, (risk, "POST /score"), "SERVER", scored)
+        self.span(trace, ask, (risk, "POST /score"), "SERVER", scored, version=version)
         database = json.dumps({"db.namespace": ledger, "db.system.name": "sqlite"})
         self.span(trace, pay, (payment, "INSERT payments"), "CLIENT", (t3, ledger_end), attributes=database)
         self.logs.append((t3, "ERROR" if failed else "INFO", names["log"], names["payment"], trace, pay))
@@ -147,7 +161,7 @@ def make(
         traffic.spans,
         columns=[
             "trace_id", "span_id", "parent_span_id", "name", "kind", "start_time_unix_nano",
-            "end_time_unix_nano", "status_code", "service_name", "attributes",
+            "end_time_unix_nano", "status_code", "service_name", "attributes", "service_version",
         ],
     )  # fmt: skip
     logs = pd.DataFrame(
@@ -202,6 +216,12 @@ def alone():
 
 
 HOSTILE = "<script>alert(1)</script>\u202egnp.exe\n<a href='javascript:x'>$x$%{y}</a>"
+
+
+@pytest.fixture(scope="session")
+def release():
+    """Half the calls of the incident meet version 2 of risk, which is slow."""
+    return make("release", seconds=30)
 
 
 @pytest.fixture(scope="session")

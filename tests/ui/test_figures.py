@@ -9,10 +9,12 @@ import pytest
 
 from opslib import ui
 from opslib.core.windows import NS_PER_S
-from opslib.ui.palette import GUILTY, INCIDENT, NORMAL
+from opslib.ui.palette import GUILTY, INCIDENT, NORMAL, STABLE
 
-FIGURES = [ui.latency_over_time, ui.distribution, ui.budget_waterfall, ui.call_graph, ui.trace_comparison]
-CASES = ["edge", "healthy", "alone", "hostile"]
+FIGURES = [
+    ui.latency_over_time, ui.distribution, ui.for_whom, ui.budget_waterfall, ui.call_graph, ui.trace_comparison,
+]  # fmt: skip
+CASES = ["edge", "healthy", "alone", "hostile", "release"]
 
 
 @pytest.fixture(params=CASES)
@@ -149,6 +151,31 @@ def test_errors_that_rose_are_in_the_title(make_investigation):
     assert "calls of payment fail now" in ui.call_graph(inv).title
 
 
+def test_a_blamed_release_is_drawn_beside_the_other_versions_at_the_same_time(release):
+    drawn = ui.distribution(release)
+
+    baseline, others, new = drawn.figure["data"]
+    assert [c["line"]["color"] for c in (baseline, others, new)] == [NORMAL, STABLE, INCIDENT]
+    assert len({c["line"]["dash"] for c in (baseline, others, new)}) == 3
+    assert min(new["x"]) > np.median(others["x"])
+    assert list(drawn.table.columns)[1:] == ["baseline, ms", "other versions, ms", "version 2, ms"]
+    assert ": 100 % (" in drawn.title
+    assert ") of version 2, " in drawn.title
+
+
+def test_for_whom_says_what_slow_calls_bear(release, edge, healthy):
+    drawn = ui.for_whom(release)
+    others, slow = (bars["x"][0] for bars in drawn.figure["data"])
+
+    assert (
+        drawn.title
+        == f"version 2 has {slow:.0f} % of the slow payment calls and {others:.0f} % of the others"
+    )
+    assert slow > 90 > others
+    assert "nothing in common" in ui.for_whom(edge).title
+    assert "not compared" in ui.for_whom(healthy).title
+
+
 def test_distribution_counts_the_slow_against_the_baseline(edge, healthy):
     assert ui.distribution(edge).title.startswith("100 % (480 of 480) of the payment calls took longer than")
     assert "about as many as before" in ui.distribution(healthy).title
@@ -276,8 +303,8 @@ def test_nothing_at_all_is_drawn_sensibly(make_investigation):
     titles = [draw(nothing).title for draw in FIGURES]
 
     assert titles[0] == titles[1] == "No calls of payment in these windows"
-    assert titles[2] == "No time budget for payment"
-    assert titles[4] == "No trace to show"
+    assert titles[3] == "No time budget for payment"
+    assert titles[5] == "No trace to show"
 
 
 def test_a_figure_shows_itself_and_its_words_in_a_notebook(edge, monkeypatch):

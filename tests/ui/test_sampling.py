@@ -36,6 +36,22 @@ def test_a_long_series_comes_to_what_a_screen_can_show():
     st.lists(st.integers(0, 120 * NS_PER_S - 1), max_size=200),
     st.integers(1, 40),
 )
+def test_calls_that_start_after_their_window_are_in_its_last_bucket(times, width):
+    calls = Sample(
+        np.sort(np.array([*times, 121 * NS_PER_S])), np.ones(len(times) + 1), np.zeros(len(times) + 1, bool)
+    )
+
+    found = buckets(Window(0, 120 * NS_PER_S), "baseline", width, calls, [0.5])
+
+    assert sum(bucket.calls for bucket in found) == len(times) + 1
+    assert [b.middle_ns for b in found] == sorted({b.middle_ns for b in found})
+    assert found[-1].end_ns == 120 * NS_PER_S
+
+
+@given(
+    st.lists(st.integers(0, 120 * NS_PER_S - 1), max_size=200),
+    st.integers(1, 40),
+)
 def test_buckets_hold_every_call_once(times, width):
     calls = Sample(
         np.sort(np.array(times, dtype=np.int64)),

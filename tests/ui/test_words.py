@@ -37,6 +37,16 @@ def test_candidates_come_by_rank_with_the_cause_marked_and_the_rest_folded(edge)
     assert "edge payment → risk" in repr(shown)
 
 
+def test_the_conclusion_says_for_whom_and_who_else_is_suspected(release):
+    doubted = with_verdict(release, candidates=(release.verdict.candidates[0], suspect(2, service="ledger")))
+    said = conclusion(doubted)
+
+    assert said.whom[0].startswith("version 2: ")
+    assert said.beside == ("service ledger (confidence medium): cpu of ledger rose",)
+    for text in (said._repr_html_(), str(said)):
+        assert text.index("Because") < text.index("For whom") < text.index("Suspected beside it")
+
+
 def test_no_candidate_is_said(edge):
     nobody = with_verdict(edge, candidates=(), verdict="no_anomaly")
 
