@@ -92,7 +92,9 @@ def _list(lines: list[str]) -> str:
 
 
 def _is_table(lines: list[str]) -> bool:
-    return len(lines) > 1 and "|" in lines[0] and bool(_RULE.fullmatch(lines[1].strip()))
+    return (
+        len(lines) > 1 and all("|" in line for line in lines[:2]) and bool(_RULE.fullmatch(lines[1].strip()))
+    )
 
 
 def _table(lines: list[str]) -> str:
