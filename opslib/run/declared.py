@@ -17,7 +17,6 @@ from typing import Any, Literal
 from opslib.core.errors import ParameterError
 from opslib.run.cells import PARAMETERS_TAG
 
-_SCALARS = ("str", "int", "float", "bool")
 _HINT = "write `name: type = default  # help`, type one of str, int, float, bool, list[...], Literal[...], `| None`"
 
 Scalar = str | int | float | bool

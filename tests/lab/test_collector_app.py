@@ -1,5 +1,6 @@
 """The collector's HTTP surface and its gate, in one process."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from starlette.testclient import TestClient
 
-from opslib.lab.collector.otlp import MAX_BODY, pack
+from opslib.lab.collector.otlp import MAX_BODY
 from opslib.lab.collector.server import Collector, application
 from opslib.telemetry.capture import CaptureWriter, open_capture
 
@@ -55,7 +56,7 @@ def test_partial_success_is_said_in_the_senders_encoding(collector: Collector) -
     collector.begin({"begin_ns": 0})
     client = TestClient(application(collector))
     answer = client.post(
-        "/v1/traces", content=pack(request_of(0, T)), headers=PROTOBUF | {"content-encoding": "gzip"}
+        "/v1/traces", content=gzip.compress(request_of(0, T)), headers=PROTOBUF | {"content-encoding": "gzip"}
     )
     said = ExportTraceServiceResponse.FromString(answer.content)
     body = {"resourceSpans": [{"scopeSpans": [{"spans": [{"name": "x"}]}]}]}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import gzip
 import json
 import zlib
 from collections.abc import Callable
@@ -113,8 +112,3 @@ def _base64_id(text: str, size: int) -> str:
     if len(raw) != size:
         raise ValueError("an id has the wrong length")
     return base64.b64encode(raw).decode()
-
-
-def pack(body: bytes) -> bytes:
-    """Compress a body as a sender would."""
-    return gzip.compress(body, 1, mtime=0)
