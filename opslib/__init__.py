@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from opslib.core.model import Verdict
     from opslib.core.windows import Window
     from opslib.diagnosis import diagnose
-    from opslib.investigate import Investigation, export_evidence, find_cause, preflight
+    from opslib.investigate import Investigation, find_cause, preflight
     from opslib.telemetry import connect, connect_capture
     from opslib.ui import (
         budget_waterfall,
@@ -38,7 +38,7 @@ _MODULES = {
     "core.model": ("Verdict",),
     "core.windows": ("Window",),
     "diagnosis": ("diagnose",),
-    "investigate": ("Investigation", "export_evidence", "find_cause", "preflight"),
+    "investigate": ("Investigation", "find_cause", "preflight"),
     "telemetry": ("connect", "connect_capture"),
     "ui": (
         "budget_waterfall",
@@ -70,7 +70,6 @@ __all__ = [
     "diagnose",
     "distribution",
     "evidence",
-    "export_evidence",
     "find_cause",
     "for_whom",
     "latency_over_time",

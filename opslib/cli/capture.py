@@ -29,14 +29,14 @@ def command() -> None: ...
 @click.option("--baseline", default="", help="As --window; default: the same length before it.")
 @click.option("--out", type=_FOLDER, required=True)
 @json_option
-def export(out: Path, *, as_json: bool, **question: str) -> None:
+def export(out: Path, *, as_json: bool, **question: Any) -> None:
     """Write the evidence of both windows from a live environment into the new folder --out."""
     from opslib.core.settings import Settings  # noqa: PLC0415
-    from opslib.investigate import export_evidence  # noqa: PLC0415
+    from opslib.investigate import ask, export_evidence  # noqa: PLC0415
 
     say(f"exporting from {question['environment']} …")
-    path = export_evidence(out, **question, settings=Settings.from_environ(), clock=SystemClock())
-    _show(path, as_json=as_json)
+    asked = ask(**question, settings=Settings.from_environ(), clock=SystemClock())
+    _show(export_evidence(out, asked), as_json=as_json)
 
 
 @command.command("import")

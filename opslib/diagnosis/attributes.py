@@ -20,7 +20,7 @@ from opslib.core.evidence import SpanBlock, Strings
 from opslib.core.foreign import json_object
 from opslib.core.windows import Windows
 from opslib.diagnosis.calls import find_calls
-from opslib.diagnosis.partial import failed_spans
+from opslib.diagnosis.mapped import failed_spans
 from opslib.diagnosis.roles import roles, trace_windows, where
 from opslib.diagnosis.segments import name_of
 

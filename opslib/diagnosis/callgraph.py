@@ -155,9 +155,10 @@ def _seconds(latency: MetricShift) -> float:
 
 def _latency_clue(name: str, graph: Graph) -> Clue | None:
     shift, top = graph.of(name).latency, graph.of(graph.service).latency
-    if shift is None or top is None or not _shifted(shift) or shift.after <= shift.before:
+    if shift is None or top is None or not shift.is_large or shift.after <= shift.before:
         return None
-    grown = [c for c in graph.callees.get(name, []) if _shifted(graph.of(c).latency)]
+    below = ((c, graph.of(c).latency) for c in graph.callees.get(name, []))
+    grown = [c for c, latency in below if latency is not None and latency.is_large]
     passed_on = sum(max(graph.added_s.get(c, 0.0), 0.0) for c in grown)
     share = max(graph.added_s[name] - passed_on, 0.0) / max(_seconds(top), 1e-9)
     strength = math.sqrt(
@@ -171,12 +172,6 @@ def _latency_clue(name: str, graph: Graph) -> Clue | None:
     figures_of = round(shift.after, 6), round(shift.before, 6)
     finding = Finding("metric", statement, *figures_of, one.unit, graph.source, one.name)
     return Clue("time", name, "service", strength * shift.sure, finding, significant=strength > 0)
-
-
-def _shifted(shift: MetricShift | None) -> bool:
-    if shift is None:
-        return False
-    return abs(shift.z) >= weights.METRIC_Z and abs(shift.log_ratio) >= math.log(weights.METRIC_RATIO)
 
 
 def _failure_clue(name: str, graph: Graph) -> Clue | None:

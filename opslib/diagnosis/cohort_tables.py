@@ -6,18 +6,14 @@ callee (side `callee`). Units of services that tell neither are left out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
 from opslib.diagnosis.critical_path import Bools, Ints
 from opslib.diagnosis.groups import group
+from opslib.diagnosis.mapped import Mapped
 from opslib.diagnosis.quantiles import bucket_of
 from opslib.diagnosis.segments import name_of
-
-if TYPE_CHECKING:
-    from opslib.diagnosis.partial import Mapped
 
 OWN, CALLEE = "own", "callee"
 COHORT_KEYS = [

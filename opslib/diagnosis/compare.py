@@ -24,12 +24,11 @@ OPERATION_KEYS = ["kind", "caller", "callee", "named_by", "operation"]
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One window's distribution of one quantity; quantiles are 0 where only sums are known."""
+    """One window's distribution of one quantity; the median is 0 where only sums are known."""
 
     n: int
     ns: int
     p50_ns: int = 0
-    p95_ns: int = 0
 
     @property
     def mean_ns(self) -> float:
@@ -106,7 +105,7 @@ def side(rows: pd.DataFrame) -> Side:
     """Summarise rows of bucket, n, ns."""
     rows = rows.sort_values("bucket")
     bucket, n = rows["bucket"].to_numpy(), rows["n"].to_numpy()
-    return Side(int(n.sum()), int(rows["ns"].sum()), quantile(bucket, n, 0.5), quantile(bucket, n, 0.95))
+    return Side(int(n.sum()), int(rows["ns"].sum()), quantile(bucket, n, 0.5))
 
 
 def _counts(rows: pd.DataFrame) -> Ints:
@@ -132,7 +131,6 @@ class CallShift:
     before: Side
     after: Side
     ratio: float  # of the means at the incident's operation mix
-    ratio_p50: float
     added_ns: float
     z: float
     clustering: Clustering
@@ -162,7 +160,6 @@ def compare_calls(calls: pd.DataFrame, windows: Windows) -> CallShift:
     return CallShift(
         *sides,
         ratio=actual / expected if expected else 1.0,
-        ratio_p50=sides[1].p50_ns / max(sides[0].p50_ns, 1),
         added_ns=(actual - expected) / n,
         z=clustering.tame(z, sides[0].n, sides[1].n),
         clustering=clustering,
@@ -189,9 +186,7 @@ def _mean(calls: pd.DataFrame, operation: str) -> float:
 
 def _side_of(calls: pd.DataFrame) -> Side:
     durations = calls["duration_ns"].to_numpy()
-    ordered = np.sort(durations)
-    at = [int(ordered[max(0, -(-len(ordered) * q // 100) - 1)]) if len(ordered) else 0 for q in (50, 95)]
-    return Side(len(ordered), int(durations.sum()), *at)
+    return Side(len(durations), int(durations.sum()))
 
 
 def _clustering(

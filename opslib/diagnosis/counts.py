@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from opslib.core.evidence import ORPHAN, ROOT
 from opslib.diagnosis.critical_path import Ints
 from opslib.diagnosis.groups import group
+from opslib.diagnosis.mapped import Mapped
 from opslib.diagnosis.roles import where
 from opslib.diagnosis.structure_tables import target_of
-
-if TYPE_CHECKING:
-    from opslib.diagnosis.partial import Mapped
 
 COUNTS = (
     "traces",

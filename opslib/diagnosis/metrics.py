@@ -47,6 +47,11 @@ class MetricShift:
         return min(1.0, math.log10(math.comb(sum(self.n), self.n[1])) / 3)
 
     @property
+    def is_large(self) -> bool:
+        """Tell whether it shifted by more than its baseline's spread, and by enough to act on."""
+        return abs(self.z) >= weights.METRIC_Z and abs(self.log_ratio) >= math.log(weights.METRIC_RATIO)
+
+    @property
     def is_bad(self) -> bool:
         return self.z * self.series.direction > 0 or self.series.direction == 0
 
@@ -84,8 +89,7 @@ def metric_clues(found: Iterable[MetricShift], involved: Collection[str], source
     by_service: dict[str, list[Clue]] = defaultdict(list)
     for shift in found:
         service = shift.series.service
-        changed = abs(shift.log_ratio) >= math.log(weights.METRIC_RATIO) and abs(shift.z) >= weights.METRIC_Z
-        if service and changed and shift.is_bad and (not involved or service in involved):
+        if service and shift.is_large and shift.is_bad and (not involved or service in involved):
             by_service[service].append(_clue(shift, source))
     return [
         clue

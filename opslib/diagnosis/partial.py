@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from opslib.core.evidence import SpanBlock
 from opslib.core.windows import Windows
-from opslib.diagnosis.calls import Calls, find_calls
+from opslib.diagnosis.calls import find_calls
 from opslib.diagnosis.counts import COUNTS, counts
-from opslib.diagnosis.critical_path import Bools, Ints, tree, walk
+from opslib.diagnosis.critical_path import Ints
 from opslib.diagnosis.groups import group, merge_tables
-from opslib.diagnosis.roles import Roles, roles, trace_windows, where
-from opslib.diagnosis.segments import Segment, Units, units
+from opslib.diagnosis.mapped import Mapped, failed_spans, map_spans
+from opslib.diagnosis.roles import roles, where
+from opslib.diagnosis.segments import Segment
 from opslib.diagnosis.tables import KEYS, VALUES, tables
 
 INCIDENT, BASELINE = 0, 1
@@ -45,26 +46,9 @@ class Partial:
     counts: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """One block with everything that its tables are made from; all spans (n,)."""
-
-    block: SpanBlock
-    role: Roles
-    unit: Units
-    calls: Calls
-    window: Ints  # of the call that a span is in; -1 outside
-    own: Ints  # own time on the critical path of its call
-    unit_own: Ints  # at unit rows: own time of all the unit's spans
-    error: Bools
-    failed: Bools  # by its own status or that of the span that answers it
-    clients: Bools  # spans of kind CLIENT
-    trace_window: Ints  # of each trace; -1 in neither
-
-
 def map_block(block: SpanBlock, service: str | None, windows: Windows) -> Partial:
     """Reduce one block of whole traces. Pure; no trace needs another."""
-    mapped, of_call = _map(block, service, windows)
+    mapped, of_call = map_spans(block, service, windows)
     part_call, part_segment, part_ns = _parts(mapped, of_call)
     return Partial(
         _call_rows(mapped, of_call),
@@ -75,24 +59,6 @@ def map_block(block: SpanBlock, service: str | None, windows: Windows) -> Partia
         tables(mapped),
         counts(mapped, mapped.trace_window, of_call),
     )
-
-
-def _map(block: SpanBlock, service: str | None, windows: Windows) -> tuple[Mapped, Ints]:
-    """Find the calls, walk their critical paths, and charge each span's own time to its unit."""
-    role = roles(block)
-    trace_window = trace_windows(block, (windows.incident, windows.baseline))
-    calls = find_calls(block, role, service)
-    of_call = trace_window[block.trace[calls.root]]
-    spans = tree(role.parent, block.start + role.shift, block.end + role.shift)
-    own, _ = walk(spans, calls.root[of_call >= 0])
-    unit = units(block, role)
-    unit_own = np.zeros(len(block), np.int64)
-    np.add.at(unit_own, unit.unit, own)
-    window = np.append(of_call, -1)[calls.call_of]
-    error = where(block.status, "ERROR")
-    failed, client = failed_spans(block, role, error), where(block.kind, "CLIENT")
-    mapped = Mapped(block, role, unit, calls, window, own, unit_own, error, failed, client, trace_window)
-    return mapped, of_call
 
 
 def _call_rows(mapped: Mapped, of_call: Ints) -> pd.DataFrame:
@@ -117,14 +83,6 @@ def _call_rows(mapped: Mapped, of_call: Ints) -> pd.DataFrame:
             "answered": entry >= 0,
         }
     )
-
-
-def failed_spans(block: SpanBlock, role: Roles, error: Bools) -> Bools:
-    """Return which spans failed, by their own status or that of the span that answers them."""
-    failed = error.copy()
-    rows = np.flatnonzero(role.answers & error)
-    failed[block.parent[rows]] = True
-    return failed
 
 
 def _take(

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from opslib.diagnosis.critical_path import Ints
 from opslib.diagnosis.groups import Groups, group
+from opslib.diagnosis.mapped import Mapped
 from opslib.diagnosis.segments import name_of
-
-if TYPE_CHECKING:
-    from opslib.diagnosis.partial import Mapped
 
 _PARENT = ["window", "group", "service", "operation"]
 STRUCTURE_KEYS = {

@@ -5,22 +5,20 @@ All count only what lies inside calls of the service asked about, but for `censu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from opslib.core.evidence import SpanBlock, Strings
 from opslib.diagnosis.cohort_tables import COHORT_KEYS, COHORT_VALUES, cohort_table
 from opslib.diagnosis.critical_path import Bools, Ints
 from opslib.diagnosis.groups import group
+from opslib.diagnosis.mapped import Mapped
 from opslib.diagnosis.quantiles import bucket_of
 from opslib.diagnosis.segments import name_of
 from opslib.diagnosis.structure_tables import STRUCTURE_KEYS, STRUCTURE_VALUES, structure_tables
-
-if TYPE_CHECKING:
-    from opslib.core.evidence import SpanBlock, Strings
-    from opslib.diagnosis.partial import Mapped
 
 _PLACE = ["window", "group", "kind", "caller", "callee", "named_by"]
 KEYS = {

@@ -1,7 +1,7 @@
 """Room 4's use case: fetch, then diagnose, then hand over."""
 
-from opslib.investigate.cause import export_evidence, find_cause
+from opslib.investigate.cause import ask, export_evidence, find_cause
 from opslib.investigate.investigation import Investigation
 from opslib.investigate.preflight import preflight
 
-__all__ = ["Investigation", "export_evidence", "find_cause", "preflight"]
+__all__ = ["Investigation", "ask", "export_evidence", "find_cause", "preflight"]

@@ -56,13 +56,7 @@ def find_cause(
     """
     started = time.perf_counter()
     question = ask(
-        service,
-        environment=environment,
-        capture=capture,
-        window=window,
-        baseline=baseline,
-        settings=settings,
-        clock=clock,
+        service, environment, capture, window=window, baseline=baseline, settings=settings, clock=clock
     )
     redactor = Redactor()
     choice = choose_windows(question)
@@ -85,27 +79,8 @@ def find_cause(
     )
 
 
-def export_evidence(
-    out: str | Path,
-    *,
-    service: str | None = None,
-    environment: str = "lab",
-    capture: str | Path | None = None,
-    window: str = "",
-    baseline: str = "",
-    settings: Settings | None = None,
-    clock: Clock | None = None,
-) -> Path:
+def export_evidence(out: str | Path, question: Question) -> Path:
     """Write what `find_cause` would read into a new folder. Raises as `find_cause`, and RefusedError."""
-    question = ask(
-        service,
-        environment=environment,
-        capture=capture,
-        window=window,
-        baseline=baseline,
-        settings=settings,
-        clock=clock,
-    )
     choice = choose_windows(question)
     evidence, _ = gather(question.sources, choice, question.environment, Redactor())
     _require(question, evidence, choice.windows.incident)
@@ -113,10 +88,10 @@ def export_evidence(
 
 
 def ask(
-    service: str | None,
+    service: str | None = None,
+    environment: str = "lab",
+    capture: str | Path | None = None,
     *,
-    environment: str,
-    capture: str | Path | None,
     window: str = "",
     baseline: str = "",
     settings: Settings | None = None,

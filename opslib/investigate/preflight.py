@@ -36,7 +36,7 @@ def preflight(
 ) -> tuple[Check, ...]:
     """Check environment, sources, service, recent calls, trace ids in logs, and both sides of spans; raises nothing."""
     try:
-        question = ask(service, environment=environment, capture=capture, settings=settings, clock=clock)
+        question = ask(service, environment, capture, settings=settings, clock=clock)
     except OpslibError as error:
         return (Check("environment", Outcome.ERROR, str(error), error.hint),)
     name = f"capture {question.capture}" if question.capture else f"environment {question.environment.name}"

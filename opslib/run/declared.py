@@ -19,7 +19,6 @@ from opslib.core.errors import ParameterError
 from opslib.run.cells import PARAMETERS_TAG, source_of, tags_of
 
 _MOST_BITS = 333  # of a whole number, as many digits as a value may have
-_SCALARS = ("str", "int", "float", "bool")
 _HINT = "write `name: type = default  # help`, type one of str, int, float, bool, list[...], Literal[...], `| None`"
 
 # what parsing a text as Python raises where it is none, or is nested too deeply

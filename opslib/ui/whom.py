@@ -57,28 +57,9 @@ def _name(item: ScopeItem) -> str:
 
 
 def _figure(title: str, words: str, items: tuple[ScopeItem, ...]) -> dict[str, Any]:
-    sides = (
-        ("others", NORMAL, [i.share_normal for i in items], "/"),
-        ("slow or failing", INCIDENT, [i.share_slow for i in items], ""),
-    )
     bars = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": name,
-            "y": list(range(len(items))),
-            "x": [round(100 * share, 2) for share in shares],
-            "marker": {"color": colour, "pattern": {"shape": shape, "size": 5, "solidity": 0.3}},
-            "text": [f"{figures(100 * share, 2)} % of {name}" for share in shares],
-            "textposition": "outside",
-            "constraintext": "none",
-            "cliponaxis": False,
-            "hoverinfo": "text",
-            "hovertext": [
-                label(said(i.attribute, i.value, i.share_slow, i.share_normal), 200) for i in items
-            ],
-        }
-        for name, colour, shares, shape in sides
+        _bars(items, "others", [i.share_normal for i in items], NORMAL, "/"),
+        _bars(items, "slow or failing", [i.share_slow for i in items], INCIDENT, ""),
     ]
     return figure(
         title,
@@ -90,6 +71,25 @@ def _figure(title: str, words: str, items: tuple[ScopeItem, ...]) -> dict[str, A
         barmode="group",
         bargap=0.3,
     )
+
+
+def _bars(
+    items: tuple[ScopeItem, ...], name: str, shares: list[float], colour: str, hatch: str
+) -> dict[str, Any]:
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": name,
+        "y": list(range(len(items))),
+        "x": [round(100 * share, 2) for share in shares],
+        "marker": {"color": colour, "pattern": {"shape": hatch, "size": 5, "solidity": 0.3}},
+        "text": [f"{figures(100 * share, 2)} % of {name}" for share in shares],
+        "textposition": "outside",
+        "constraintext": "none",
+        "cliponaxis": False,
+        "hoverinfo": "text",
+        "hovertext": [label(said(i.attribute, i.value, i.share_slow, i.share_normal), 200) for i in items],
+    }
 
 
 def _table(items: tuple[ScopeItem, ...]) -> pd.DataFrame:

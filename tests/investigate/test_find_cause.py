@@ -15,8 +15,8 @@ from opslib.core.settings import Settings
 from opslib.core.windows import Window, Windows
 from opslib.diagnosis import diagnose
 from opslib.diagnosis.onset import Course
+from opslib.investigate import ask, export_evidence, find_cause
 from opslib.investigate import cause as module
-from opslib.investigate import export_evidence, find_cause
 from opslib.telemetry.capture import open_capture
 from opslib.testing import ManualClock
 
@@ -137,7 +137,7 @@ def test_calls_that_break_their_slo_from_the_beginning_have_no_baseline_live_and
 
     config.write_text(f"{plain}[environments.lab.services.payment]\nslo = {{p95_ms = 200}}\n")
     found = find_cause("payment", settings=settings, clock=clock)
-    out = export_evidence(tmp_path / "out", service="payment", settings=settings, clock=clock)
+    out = export_evidence(tmp_path / "out", ask("payment", settings=settings, clock=clock))
 
     assert found.verdict.verdict == "undetermined"
     assert found.verdict.missing[0].startswith("a baseline window")
@@ -173,12 +173,12 @@ def test_live_and_exported_evidence_give_the_same_verdict(live, made, tmp_path):
         for t in range(120)
     ]
     settings, clock = live(rows, logs), ManualClock(now_ns=made.T0 + 121 * made.S)
-    ask = {
+    when = {
         "window": str(Window(made.T0 + 60 * made.S, made.T0 + 110 * made.S)),
         "baseline": str(Window(made.T0 + 5 * made.S, made.T0 + 55 * made.S)),
     }
-    there = find_cause("payment", settings=settings, clock=clock, **ask)
-    out = export_evidence(tmp_path / "out", service="payment", settings=settings, clock=clock, **ask)
+    there = find_cause("payment", settings=settings, clock=clock, **when)
+    out = export_evidence(tmp_path / "out", ask("payment", settings=settings, clock=clock, **when))
     moved = out.rename(tmp_path / "elsewhere")
     here = find_cause("payment", capture=moved)
     assert here.verdict.to_dict() == there.verdict.to_dict()
@@ -254,10 +254,9 @@ def test_no_lab_no_environment_no_capture(tmp_path):
 
 
 def test_an_export_of_nothing_writes_nothing(capture_folder, tmp_path):
+    question = ask(capture=capture_folder, window="2020-01-01T00:00:00Z/2020-01-01T01:00:00Z")
     with pytest.raises(WindowError):
-        export_evidence(
-            tmp_path / "out", capture=capture_folder, window="2020-01-01T00:00:00Z/2020-01-01T01:00:00Z"
-        )
+        export_evidence(tmp_path / "out", question)
     assert not (tmp_path / "out").exists()
 
 

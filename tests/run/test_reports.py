@@ -444,6 +444,7 @@ def test_markdown_cells(source, html_):
 
 
 @settings(deadline=None)
+@example("|\n-")  # a rule without a bar is no table
 @given(st.text(st.sampled_from("#*_`|-> \n[]()<>&1.abc~:/\"'"), max_size=120))
 @example("|\n-")
 def test_any_markdown_becomes_html_without_markup_of_its_own(source):
