@@ -90,7 +90,7 @@ def test_a_notebook_on_hostile_evidence(open_notebook, chromium, capture: Path, 
     opened = open_notebook(tmp_path, "evil.ipynb")
     opened.run_all(150)
     assert not [o for cell in opened.outputs() for o in cell if o["output_type"] == "error"]
-    chromium.wait("document.querySelectorAll('.js-plotly-plot').length === 8")
+    chromium.wait("document.querySelectorAll('.js-plotly-plot').length === 9")
     chromium.settled()
 
     unharmed(chromium)

@@ -74,10 +74,10 @@ def opened_capture(opened, captured, tmp_path):
 
 
 def ready(notebook):
-    """Run all, and wait for five figures of cells, two in the panel, and the one to click."""
+    """Run all, and wait for six figures of cells, two in the panel, and the one to click."""
     notebook.run_all(150)
     assert not [o for cell in notebook.outputs() for o in cell if o["output_type"] == "error"]
-    notebook.browser.wait("document.querySelectorAll('.js-plotly-plot').length === 8")
+    notebook.browser.wait("document.querySelectorAll('.js-plotly-plot').length === 9")
     return notebook
 
 
@@ -85,7 +85,7 @@ def test_run_all_draws_every_figure_in_both_themes_and_the_panel_works(opened, c
     notebook = opened()
     outputs = [output for cell in notebook.outputs() for output in cell]
 
-    assert sum("application/vnd.plotly.v1+json" in o.get("data", {}) for o in outputs) == 5
+    assert sum("application/vnd.plotly.v1+json" in o.get("data", {}) for o in outputs) == 6
     assert len(str(outputs)) < 3_000_000
     texts = "document.querySelectorAll('.js-plotly-plot .gtitle, .js-plotly-plot .annotation-text')"
     fills = f"[...new Set([...{texts}].map(t => getComputedStyle(t).fill))]"
