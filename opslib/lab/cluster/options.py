@@ -10,12 +10,16 @@ Object = dict[str, Any]  # never changed in place once it is stored or was read:
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """`manager` owns the fields; `validation` is Ignore, Warn or Strict; what is to be warned of goes to `warnings`."""
+    """`manager` owns the fields; `validation` is Ignore, Warn or Strict; what is to be warned of goes to `warnings`.
+
+    `duplicates` are fields that the body of the request had twice.
+    """
 
     manager: str
     dry_run: bool = False
     validation: str = "Ignore"
     force: bool = False
+    duplicates: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
 
 
