@@ -7,7 +7,7 @@ zero, binary values are whole and at most 2^63 - 1, and the suffix chosen is the
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from opslib.core.errors import QuantityError
@@ -32,10 +32,14 @@ _LONGEST = 64
 
 @dataclass(frozen=True, slots=True, order=True)
 class Quantity:
-    """An exact amount in nano units, and the notation that its canonical text uses; `str()` gives that text."""
+    """An exact amount in nano units, and the notation that its canonical text uses; `str()` gives that text.
+
+    `text` is how it was written, where Kubernetes takes that as canonical already.
+    """
 
     nano: int
-    notation: Notation = "decimal"
+    notation: Notation = field(default="decimal", compare=False)
+    text: str = field(default="", compare=False)
 
     @property
     def milli(self) -> int:
@@ -48,7 +52,9 @@ class Quantity:
         return _divide_up(self.nano, NANO)
 
     def __str__(self) -> str:
-        if self.notation == "binary" and abs(self.nano) >= 1024 * NANO:
+        if self.text:
+            return self.text
+        if self.notation == "binary" and abs(self.nano) >= 1024 * NANO and self.nano % NANO == 0:
             return _scaled(self.whole, 1024, 10, _BINARY)
         if self.notation == "exponent":
             return _scaled(self.nano, 1000, 3, {p: f"e{p}" if p else "" for p in range(-9, 400, 3)}, -9)
@@ -63,20 +69,28 @@ def parse_quantity(value: str | float) -> Quantity:
     """
     text = value if isinstance(value, str) else repr(value)
     match = _SPLIT.fullmatch(text) if 0 < len(text) <= _LONGEST else None
-    if match is None or not (match[2] or match[3] or match[4] == ""):
+    if match is None:
         raise QuantityError(
             "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
         )
-    sign, whole, fraction, suffix = match[1], match[2], match[3] or "", match[4]
-    if not whole + fraction:
-        raise QuantityError("unable to parse numeric part of quantity")
-    base, power, notation = _suffix(suffix)
+    whole, fraction = match[2].lstrip("0") or "0", match[3] or ""
+    base, power, notation = _suffix(match[4])
     nano = _nano(int(whole + fraction), len(fraction), base, power)
+    kept = text if nano and _is_canonical(whole, fraction, base, power) else ""
     if notation == "binary":
         nano = min(nano, _LARGEST_BINARY * NANO)
         if 0 < nano < NANO:
             notation = "decimal"
-    return Quantity(-nano if sign == "-" else nano, notation)
+    return Quantity(-nano if match[1] == "-" else nano, notation, kept)
+
+
+def _is_canonical(whole: str, fraction: str, base: int, power: int) -> bool:
+    """Tell whether Kubernetes keeps the text: few digits, a scale that has a suffix, nothing more to take out."""
+    digits = whole + fraction
+    if base == 2:
+        return not fraction and len(digits) + power * 3 // 10 <= 14 and int(digits) % 8 != 0
+    scale = power - len(fraction)
+    return len(digits) <= 18 and scale >= -9 and scale % 3 == 0 and digits[0] != "0" and digits[-3:] != "000"
 
 
 def _suffix(text: str) -> tuple[int, int, Notation]:

@@ -238,18 +238,18 @@ def _values(tokens: _Tokens) -> frozenset[str]:
         raise ValueError(f"found '{opening}' expected: '('")
     found, value = set(), ""
     while True:
-        token = tokens.take()
-        if token in (",", ")"):
+        word = tokens.take()
+        if word in (",", ")"):
             found.add(value)
             value = ""
-            if token != ",":
+            if word != ",":
                 return frozenset(found)
-        elif not _is_word(token):
-            raise ValueError(f"found '{token}', expected: ',', ')' or identifier")
+        elif not _is_word(word):
+            raise ValueError(f"found '{word}', expected: ',', ')' or identifier")
         elif value:
-            raise ValueError(f"found '{token}', expected: ',' or ')'")
+            raise ValueError(f"found '{word}', expected: ',' or ')'")
         else:
-            value = token
+            value = word
 
 
 def _check(path: str, value: str, complaints: list[str]) -> None:
