@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from ipaddress import IPv4Network
 from typing import Any, Protocol
 
+import msgspec
+
 from opslib.core.clock import Clock
 from opslib.lab.cluster import deletion, patches, statuses
 from opslib.lab.cluster.definitions import Definitions
@@ -134,7 +136,7 @@ class Api:
         if subresource == "scale":
             return scale_of(self._pipeline.replace(res, live, scaled(live, new), options, "scale"))
         new = self._pipeline.prepared(res, namespace, name, new)
-        shown = patch if patch_type == "strategic" else new
+        shown = patch if patch_type == "strategic" else msgspec.json.encode(new).decode()
         return self._pipeline.replace(res, live, new, options, _known(subresource), patch=shown)
 
     def _patched(self, res: Resource, part: Object, patch: Any, patch_type: str) -> Object:

@@ -229,7 +229,7 @@ class Pipeline:
             return new
         if options.validation == "Strict":
             if patch is not None:
-                raise decode.strict_patch(res, patch, unknown)
+                raise decode.strict_patch(patch, unknown, list(options.duplicates))
             raise decode.strict(res, unknown, list(options.duplicates))
         if options.validation == "Warn":
             options.warnings.extend(decode.warnings(unknown, list(options.duplicates)))
@@ -270,9 +270,9 @@ class Pipeline:
             services = self._store.scan("services")
             taken = {o["spec"].get("clusterIP", "") for o in services}
             return admission.service(res, new, self._network, taken)
-        if res.name == CRDS:
-            return self._definitions.admitted(new)
-        return new
+        if res.name == "jobs.batch":
+            return admission.job(new)
+        return self._definitions.admitted(new) if res.name == CRDS else new
 
     def _account_of(self, res: Resource, pod: Object) -> Object:
         namespace = pod["metadata"]["namespace"]
