@@ -13,10 +13,19 @@ from opslib.lab.lifeline import die_with_parent
 
 def main() -> int:
     """Be a practice cluster until a signal ends it."""
-    parser = ArgumentParser(prog="python -m opslib.lab.cluster", description="A Kubernetes cluster to practise on.")
+    parser = ArgumentParser(
+        prog="python -m opslib.lab.cluster", description="A Kubernetes cluster to practise on."
+    )
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="where all of it is kept")
-    parser.add_argument("--port", type=int, default=0, help="port on loopback (default: the one before, else a free one)")
-    parser.add_argument("--backoff-scale", type=float, default=1.0, help="scale of restart and pull back-offs (0.1: ten times faster)")
+    parser.add_argument(
+        "--port", type=int, default=0, help="port on loopback (default: the one before, else a free one)"
+    )
+    parser.add_argument(
+        "--backoff-scale",
+        type=float,
+        default=1.0,
+        help="scale of restart and pull back-offs (0.1: ten times faster)",
+    )
     parser.add_argument("--lifeline", action="store_true", help="end with the process that holds stdin")
     given = parser.parse_args()
     if given.lifeline:

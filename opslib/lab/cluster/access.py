@@ -73,6 +73,19 @@ class Ask:
         )
 
 
+def impersonated(user: User, headers: Mapping[str, str]) -> User | None:
+    """Return whom the administrator wants to be taken for; None where somebody else asks for that."""
+    name = headers.get("impersonate-user", "")
+    if not name:
+        return user
+    if MASTERS not in user.groups:
+        return None
+    groups = tuple(filter(None, headers.get("impersonate-group", "").split(",")))
+    if name.startswith("system:serviceaccount:") and name.count(":") == 3:
+        groups = (*groups, _ACCOUNTS, f"{_ACCOUNTS}:{name.split(':')[2]}")
+    return User(name, (*groups, _AUTHENTICATED))
+
+
 class Tokens:
     """Makes and reads tokens. `admin` is the administrator's, `key` signs those of service accounts."""
 

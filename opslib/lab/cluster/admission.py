@@ -87,7 +87,9 @@ def _tolerations(spec: Mapping[str, Any]) -> list[Object]:
 
 def qos_class(spec: Mapping[str, Any]) -> str:
     """Return Guaranteed, Burstable or BestEffort by the containers' requests and limits of CPU and memory."""
-    asked = [c.get("resources") or {} for kind in ("initContainers", "containers") for c in spec.get(kind, ())]
+    asked = [
+        c.get("resources") or {} for kind in ("initContainers", "containers") for c in spec.get(kind, ())
+    ]
     pairs = [(r.get("requests") or {}, r.get("limits") or {}) for r in asked]
     named = [{*requests, *limits} & {"cpu", "memory"} for requests, limits in pairs]
     if not any(named):

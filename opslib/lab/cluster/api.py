@@ -115,7 +115,7 @@ class Api:
         new = self._pipeline.prepared(res, namespace, name, obj)
         return self._pipeline.replace(res, live, new, options, _known(subresource))
 
-    def patch(
+    def patch(  # noqa: PLR0917 - what a PATCH request consists of
         self,
         resource: str,
         namespace: str,
@@ -129,7 +129,7 @@ class Api:
         """Patch an object; `patch_type` is "merge", "json", "strategic" or "apply" (server-side, creates too)."""
         res = self.resource(resource)
         if patch_type == "apply":
-            return self._pipeline.apply(res, namespace, name, patch, options, _known(subresource))
+            return self._pipeline.apply(res, (namespace, name), patch, options, _known(subresource))
         live = self._live(res, namespace, name)
         part = scale_of(live) if subresource == "scale" else live
         new = self._patched(res, part, patch, patch_type)

@@ -90,7 +90,9 @@ def _reason(state: Mapping[str, Any]) -> str:
 
 
 def _pod_status(seen: Seen) -> str:
-    word = _init_status(seen) or next(filter(None, (_reason(c.get("state") or {}) for c in seen.containers)), "")
+    word = _init_status(seen) or next(
+        filter(None, (_reason(c.get("state") or {}) for c in seen.containers)), ""
+    )
     if word == "Completed" and any(c.get("ready") for c in seen.containers):
         word = "Running"
     if "deletionTimestamp" in seen.obj["metadata"]:
@@ -111,7 +113,9 @@ def _init_status(seen: Seen) -> str:
 
 def _restarts(seen: Seen) -> str:
     count = sum(c.get("restartCount", 0) for c in seen.containers)
-    ends = [((c.get("lastState") or {}).get("terminated") or {}).get("finishedAt") or "" for c in seen.containers]
+    ends = [
+        ((c.get("lastState") or {}).get("terminated") or {}).get("finishedAt") or "" for c in seen.containers
+    ]
     last = max(ends, default="")
     return f"{count} ({seen.since(last)} ago)" if count and last else str(count)
 
@@ -174,7 +178,9 @@ MADE: Mapping[str, Callable[[Seen], Any]] = {
     "age": lambda s: s.since(s.obj["metadata"].get("creationTimestamp")),
     "completions": lambda s: f"{s.status.get('succeeded', 0)}/{s.spec.get('completions', 1)}",
     "data": lambda s: len(s.obj.get("data") or {}) + len(s.obj.get("binaryData") or {}),
-    "event_object": lambda s: "{kind}/{name}".format_map({"kind": "", "name": ""} | s.obj["involvedObject"]).lower(),
+    "event_object": lambda s: "{kind}/{name}".format_map(
+        {"kind": "", "name": ""} | s.obj["involvedObject"]
+    ).lower(),
     "event_source": _event_source,
     "first_seen": lambda s: s.since(s.obj.get("firstTimestamp") or s.obj.get("eventTime")),
     "gates": _gates,

@@ -51,9 +51,7 @@ class Definitions:
         stored = [version["name"] for version in versions if version.get("storage")]
         conditions = [
             self._condition("NamesAccepted", "NoConflicts", "no conflicts found"),
-            self._condition(
-                "Established", "InitialNamesAccepted", "the initial names have been accepted"
-            ),
+            self._condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
         ]
         status = {
             "conditions": conditions,
@@ -65,7 +63,9 @@ class Definitions:
     def terminating(self, definition: Object) -> Object:
         """Return a definition that waits for its objects to go, and then for nothing more."""
         finalizers = [f for f in definition["metadata"].get("finalizers", ()) if f != _FINALIZER]
-        condition = self._condition("Terminating", "InstanceDeletionInProgress", "its objects are being deleted")
+        condition = self._condition(
+            "Terminating", "InstanceDeletionInProgress", "its objects are being deleted"
+        )
         status = definition.get("status", {})
         others = [c for c in status.get("conditions", ()) if c["type"] != "Terminating"]
         marked = {**definition, "status": {**status, "conditions": [*others, condition]}}

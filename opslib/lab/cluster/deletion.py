@@ -19,7 +19,9 @@ def check_preconditions(resource: Resource, live: Object, options: DeleteOptions
         ("ResourceVersion", options.resource_version, metadata["resourceVersion"]),
     ):
         if wanted and wanted != found:
-            text = f"the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). "
+            text = (
+                f"the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). "
+            )
             error: StatusError = refused_conflict(
                 resource,
                 metadata["name"],

@@ -42,7 +42,11 @@ def core_versions() -> Object:
 
 def groups(resources: Resources) -> Object:
     """Return all groups but the core one, with their versions."""
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(g, v) for g, v in _by_group(resources)]}
+    return {
+        "kind": "APIGroupList",
+        "apiVersion": "v1",
+        "groups": [_group(g, v) for g, v in _by_group(resources)],
+    }
 
 
 def group(resources: Resources, name: str) -> Object | None:

@@ -86,7 +86,8 @@ class Handlers:
     async def answer(self, asked: Question) -> Answer:
         """Return the answer to one request. Raises StatusError."""
         target, known = asked.target, (*asked.target.resource.subresources, "")
-        if target.subresource not in known and not (target.resource.name, target.subresource) == ("namespaces", "finalize"):
+        part = (target.resource.name, target.subresource)
+        if target.subresource not in known and part != ("namespaces", "finalize"):
             if target.resource.name == "pods":
                 raise statuses.not_implemented(f"pods/{target.subresource}")
             raise statuses.no_such_resource()

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from opslib.lab.cluster import discovery, openapi, statuses
-from opslib.lab.cluster.access import MASTERS, Ask, Rules, Tokens, User
+from opslib.lab.cluster.access import MASTERS, Ask, Rules, Tokens, User, impersonated
 from opslib.lab.cluster.api import Api
 from opslib.lab.cluster.faults import Faults
 from opslib.lab.cluster.handlers import Answer, Handlers, Question
@@ -50,14 +50,14 @@ class Server:
             response = _error(error)
         except ClientDisconnect:
             return
-        except Exception:
+        except Exception:  # noqa: BLE001 - a server answers whatever went wrong
             _log.exception("%s %s failed", request.method, request.url.path)
             response = _error(statuses.internal("the practice cluster failed; its log says where"))
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
         path, query = request.url.path, _query(request)
-        user = self.tokens.user(request.headers.get("authorization", ""))
+        user = self._user(request)
         if path == "/":
             return Response(self.page, media_type="text/markdown; charset=utf-8")
         found = group_of(path)
@@ -77,6 +77,16 @@ class Server:
         body = await _body(request)
         asked = Question(target, verb, query, request.headers, body, user)
         return self._sent(await self.handlers.answer(asked), ask)
+
+    def _user(self, request: Request) -> User:
+        found = self.tokens.user(request.headers.get("authorization", ""))
+        user = impersonated(found, request.headers)
+        if user is None:
+            text = f'users "{request.headers["impersonate-user"][:128]}" is forbidden: User "{found.name}" cannot '
+            raise StatusError(
+                403, "Forbidden", text + 'impersonate resource "users" in API group ""', details={}
+            )
+        return user
 
     def _allow(self, user: User, ask: Ask) -> None:
         if not self.rules.allows(user, ask):

@@ -19,7 +19,7 @@ from opslib.lab.cluster.selectors import FieldSelector, LabelSelector, parse_fie
 from opslib.lab.cluster.statuses import Cause, StatusError, bad_request, gone, invalid_options, timeout
 from opslib.lab.cluster.store import Store
 
-_TOO_OLD_TOKEN = (
+_TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list "
     "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
     "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
@@ -84,7 +84,7 @@ def list_page(store: Store, resource: Resource, selection: Selection, query: Map
         revision, start = _token(token, query)
         found = store.scan_at(resource.name, selection.namespace, revision)
         if found is None:
-            raise gone(_TOO_OLD_TOKEN, _encoded(store.revision, start))
+            raise gone(_TOO_OLD, _encoded(store.revision, start))
     else:
         revision = _revision(store, query)
         found = store.scan_at(resource.name, selection.namespace, revision)
@@ -107,7 +107,9 @@ def _revision(store: Store, query: Mapping[str, str]) -> int:
     text, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
     if not text:
         if match:
-            cause = forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided")
+            cause = forbidden(
+                "resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            )
             raise invalid_options("ListOptions", [cause])
         return store.revision
     asked = revision_of(text)
@@ -125,7 +127,7 @@ def revision_of(text: str) -> int:
 
 
 def _limit(query: Mapping[str, str]) -> int:
-    text = query.get("limit", "") or "0"
+    text = query.get("limit") or "0"
     if not text.isascii() or not text.isdecimal() or len(text) > 18:
         raise bad_request(f"limit: Invalid value: {text[:64]!r}")
     return int(text)

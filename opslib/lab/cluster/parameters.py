@@ -41,7 +41,9 @@ def delete_options(query: Mapping[str, str], body: Any) -> DeleteOptions:
     grace = given.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
     dry_run = given.get("dryRun") or query.get("dryRun", "")
     orphan = given.get("orphanDependents", truth(query.get("orphanDependents", "")))
-    propagation = given.get("propagationPolicy") or query.get("propagationPolicy") or ("Orphan" if orphan else "")
+    propagation = (
+        given.get("propagationPolicy") or query.get("propagationPolicy") or ("Orphan" if orphan else "")
+    )
     if propagation not in {"", "Background", "Foreground", "Orphan"}:
         supported = ("Background", "Foreground", "Orphan")
         raise invalid_options("DeleteOptions", [unsupported("propagationPolicy", propagation, supported)])

@@ -69,7 +69,7 @@ class Pipeline:
         if new["metadata"].get("resourceVersion"):
             raise statuses.internal("resourceVersion should not be set on objects to be created")
         self._require_namespace(res, new)
-        new = self._decoded(res, self._named(res, new), options)
+        new = self._decoded(res, _named(new), options)
         return self._created(res, new, options, managed=None)
 
     def _created(self, res: Resource, new: Object, options: WriteOptions, managed: Any) -> Object:
@@ -118,13 +118,7 @@ class Pipeline:
         return self._replaced(res, live, new, options)
 
     def apply(
-        self,
-        res: Resource,
-        namespace: str,
-        name: str,
-        applied: Any,
-        options: WriteOptions,
-        subresource: str,
+        self, res: Resource, key: tuple[str, str], applied: Any, options: WriteOptions, subresource: str
     ) -> Object:
         """Apply server-side: the manager owns what it names, and takes from others only by force."""
         if not isinstance(applied, dict):
@@ -132,8 +126,8 @@ class Pipeline:
         if not options.manager:
             cause = required("fieldManager", "is required for apply patch")
             raise statuses.invalid_options("PatchOptions", [cause])
-        wanted = self._applied(res, namespace, name, applied)
-        live = self._store.get(res.name, namespace if res.namespaced else "", name)
+        wanted = self._applied(res, *key, applied)
+        live = self._store.get(res.name, *key)
         if live is None:
             self._require_namespace(res, wanted)
         else:
@@ -235,13 +229,6 @@ class Pipeline:
             options.warnings.extend(decode.warnings(unknown, list(options.duplicates)))
         return new
 
-    def _named(self, res: Resource, new: Object) -> Object:
-        metadata = new["metadata"]
-        if metadata.get("name") or not metadata.get("generateName"):
-            return new
-        start = str(metadata["generateName"])[:_NAME_LIMIT]
-        return with_metadata(new, name=start + suffix())
-
     def _require_namespace(self, res: Resource, new: Object) -> None:
         if not res.namespaced:
             return
@@ -253,7 +240,9 @@ class Pipeline:
             raise statuses.not_found(namespaces, name)
         if "deletionTimestamp" in found["metadata"]:
             text = f"unable to create new content in namespace {name} because it is being terminated"
-            cause = statuses.Cause("NamespaceTerminating", f"namespace {name} is being terminated", "metadata.namespace")
+            cause = statuses.Cause(
+                "NamespaceTerminating", f"namespace {name} is being terminated", "metadata.namespace"
+            )
             raise statuses.forbidden(res, new["metadata"].get("name", ""), text, [cause])
 
     def _refuse_invalid(self, res: Resource, new: Object, live: Object | None, subresource: str) -> None:
@@ -286,3 +275,10 @@ class Pipeline:
 
 def _versions(res: Resource) -> tuple[str, ...]:
     return tuple(f"{res.group}/{version}" if res.group else version for version in res.versions)
+
+
+def _named(new: Object) -> Object:
+    metadata = new["metadata"]
+    if metadata.get("name") or not metadata.get("generateName"):
+        return new
+    return with_metadata(new, name=str(metadata["generateName"])[:_NAME_LIMIT] + suffix())

@@ -15,16 +15,17 @@ from opslib.lab.cluster.statuses import bad_request, not_acceptable_body
 
 MAGIC = b"k8s\0"
 
-_Kind = Callable[[bytes], Any]
+_Kind = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """A field of a message: its JSON name, how its bytes read, and whether it is a map."""
+    """A field of a message: its JSON name, how its value reads, and whether it is a map or a list."""
 
     name: str
     read: _Kind
     is_map: bool = False
+    is_list: bool = False
 
 
 def _text(raw: bytes) -> str:
@@ -45,6 +46,8 @@ def _message(fields: Mapping[int, _Field]) -> _Kind:
             if field.is_map:
                 entry = dict(_fields(value))
                 found.setdefault(field.name, {})[entry.get(1, b"").decode()] = field.read(entry.get(2, b""))
+            elif field.is_list:
+                found.setdefault(field.name, []).append(field.read(value))
             else:
                 found[field.name] = field.read(value)
         return found
@@ -63,8 +66,13 @@ _META = _Field(
         | {11: _Field("labels", _text, is_map=True), 12: _Field("annotations", _text, is_map=True)}
     ),
 )
-_ATTRIBUTES = _Field("resourceAttributes", _message(_names("namespace verb group version resource subresource name")))
-_ASKED = _Field("spec", _message({1: _ATTRIBUTES, 2: _Field("nonResourceAttributes", _message(_names("path verb")))}))
+_ATTRIBUTES = _Field(
+    "resourceAttributes", _message(_names("namespace verb group version resource subresource name"))
+)
+_ASKED = _Field(
+    "spec", _message({1: _ATTRIBUTES, 2: _Field("nonResourceAttributes", _message(_names("path verb")))})
+)
+_SECONDS = _Field("expirationSeconds", int)
 _KINDS: Mapping[str, Mapping[int, _Field]] = {
     "ConfigMap": {2: _Field("data", _text, is_map=True), 3: _Field("binaryData", _base64, is_map=True)},
     "Secret": {2: _Field("data", _base64, is_map=True), 3: _Field("type", _text)},
@@ -73,6 +81,7 @@ _KINDS: Mapping[str, Mapping[int, _Field]] = {
     "SelfSubjectAccessReview": {2: _ASKED},
     "SelfSubjectRulesReview": {2: _Field("spec", _message(_names("namespace")))},
     "SelfSubjectReview": {},
+    "TokenRequest": {2: _Field("spec", _message({1: _Field("audiences", _text, is_list=True), 4: _SECONDS}))},
 }
 
 
@@ -87,22 +96,23 @@ def parse(body: bytes) -> Object:
         if fields is None:
             raise not_acceptable_body()
         return {**typed, **_message({1: _META, **fields})(envelope.get(2, b""))}
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, TypeError, AttributeError) as error:
         raise bad_request("the protobuf body cannot be read") from error
 
 
-def _fields(raw: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the length-delimited fields of a message; numbers are read over."""
+def _fields(raw: bytes) -> Iterator[tuple[int, Any]]:
+    """Yield the fields of a message: whole numbers, and the bytes of all others. Raises ValueError."""
     position = 0
     while position < len(raw):
         tag, position = _varint(raw, position)
-        length, position = _varint(raw, position)
+        number, position = _varint(raw, position)
         if tag & 7 == 0:
+            yield tag >> 3, number
             continue
-        if tag & 7 != 2 or position + length > len(raw):
+        if tag & 7 != 2 or position + number > len(raw):
             raise ValueError("a field of an unknown kind, or one that is cut off")
-        yield tag >> 3, raw[position : position + length]
-        position += length
+        yield tag >> 3, raw[position : position + number]
+        position += number
 
 
 def _varint(raw: bytes, position: int) -> tuple[int, int]:

@@ -67,74 +67,61 @@ class Resource:
         return "status" in self.subresources
 
 
-def _core(kind: str, plural: str, short: str = "", **more: object) -> Resource:
-    return _resource("", "v1", kind, plural, short, **more)
+# Marks: c cluster-wide, g counts generations, a in `kubectl get all`, o is only asked (create), r is only read.
+_TABLE = """
+v1                           ConfigMap                configmaps                cm        -                           -
+v1                           Event                    events                    ev        -                           -
+v1                           Namespace                namespaces                ns        status                      c
+v1                           Node                     nodes                     no        status                      c
+v1                           Pod                      pods                      po        binding,eviction,log,status ga
+v1                           Secret                   secrets                   -         -                           -
+v1                           Service                  services                  svc       status                      a
+v1                           ServiceAccount           serviceaccounts           sa        token                       -
+apps/v1                      Deployment               deployments               deploy    scale,status                ga
+apps/v1                      ReplicaSet               replicasets               rs        scale,status                ga
+batch/v1                     Job                      jobs                      -         status                      ga
+autoscaling/v2               HorizontalPodAutoscaler  horizontalpodautoscalers  hpa       status                      a
+policy/v1                    PodDisruptionBudget      poddisruptionbudgets      pdb       status                      g
+networking.k8s.io/v1         Ingress                  ingresses                 ing       status                      g
+discovery.k8s.io/v1          EndpointSlice            endpointslices            -         -                           g
+coordination.k8s.io/v1       Lease                    leases                    -         -                           -
+rbac.authorization.k8s.io/v1 ClusterRoleBinding       clusterrolebindings       -         -                           c
+rbac.authorization.k8s.io/v1 ClusterRole              clusterroles              -         -                           c
+rbac.authorization.k8s.io/v1 RoleBinding              rolebindings              -         -                           -
+rbac.authorization.k8s.io/v1 Role                     roles                     -         -                           -
+apiextensions.k8s.io/v1      CustomResourceDefinition customresourcedefinitions crd,crds  status                      cg
+authorization.k8s.io/v1      SelfSubjectAccessReview  selfsubjectaccessreviews  -         -                           co
+authorization.k8s.io/v1      SelfSubjectRulesReview   selfsubjectrulesreviews   -         -                           co
+authentication.k8s.io/v1     SelfSubjectReview        selfsubjectreviews        -         -                           co
+metrics.k8s.io/v1beta1       NodeMetrics              nodes                     -         -                           cr
+metrics.k8s.io/v1beta1       PodMetrics               pods                      -         -                           r
+"""
 
 
-def _resource(group: str, version: str, kind: str, plural: str, short: str = "", **more: object) -> Resource:
-    names = tuple(short.split())
-    return Resource(group, version, kind, plural, kind.lower(), short_names=names, **more)  # type: ignore[arg-type]
+def _resource(line: str) -> Resource:
+    api_version, kind, plural, short_names, subresources, marks = line.split()
+    group, _, version = api_version.rpartition("/")
+    verbs = ("create",) if "o" in marks else ("get", "list") if "r" in marks else _ALL_VERBS
+    return Resource(
+        group,
+        version,
+        kind,
+        plural,
+        kind.lower(),
+        "c" not in marks,
+        _words(short_names),
+        ("all",) if "a" in marks else (),
+        _words(subresources),
+        "g" in marks,
+        verbs,
+    )
 
 
-_SCALED = {"subresources": ("scale", "status"), "generation": True, "categories": ("all",)}
-_STATUS = {"subresources": ("status",)}
-_CLUSTER = {"namespaced": False}
-_ASKED: dict[str, object] = {"namespaced": False, "verbs": ("create",)}
-_READ: dict[str, object] = {"verbs": ("get", "list")}
-_RBAC = "rbac.authorization.k8s.io"
+def _words(text: str) -> tuple[str, ...]:
+    return () if text == "-" else tuple(text.split(","))
 
-BUILT_IN: tuple[Resource, ...] = (
-    _core("ConfigMap", "configmaps", "cm"),
-    _core("Event", "events", "ev"),
-    _core("Namespace", "namespaces", "ns", **_STATUS, **_CLUSTER),
-    _core("Node", "nodes", "no", **_STATUS, **_CLUSTER),
-    _core(
-        "Pod",
-        "pods",
-        "po",
-        subresources=("binding", "eviction", "log", "status"),
-        generation=True,
-        categories=("all",),
-    ),
-    _core("Secret", "secrets"),
-    _core("Service", "services", "svc", **_STATUS, categories=("all",)),
-    _core("ServiceAccount", "serviceaccounts", "sa", subresources=("token",)),
-    _resource("apps", "v1", "Deployment", "deployments", "deploy", **_SCALED),
-    _resource("apps", "v1", "ReplicaSet", "replicasets", "rs", **_SCALED),
-    _resource("batch", "v1", "Job", "jobs", **_STATUS, generation=True, categories=("all",)),
-    _resource(
-        "autoscaling",
-        "v2",
-        "HorizontalPodAutoscaler",
-        "horizontalpodautoscalers",
-        "hpa",
-        **_STATUS,
-        categories=("all",),
-    ),
-    _resource("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "pdb", **_STATUS, generation=True),
-    _resource("networking.k8s.io", "v1", "Ingress", "ingresses", "ing", **_STATUS, generation=True),
-    _resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", generation=True),
-    _resource("coordination.k8s.io", "v1", "Lease", "leases"),
-    _resource(_RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", **_CLUSTER),
-    _resource(_RBAC, "v1", "ClusterRole", "clusterroles", **_CLUSTER),
-    _resource(_RBAC, "v1", "RoleBinding", "rolebindings"),
-    _resource(_RBAC, "v1", "Role", "roles"),
-    _resource(
-        "apiextensions.k8s.io",
-        "v1",
-        "CustomResourceDefinition",
-        "customresourcedefinitions",
-        "crd crds",
-        **_STATUS,
-        **_CLUSTER,
-        generation=True,
-    ),
-    _resource("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", **_ASKED),
-    _resource("authorization.k8s.io", "v1", "SelfSubjectRulesReview", "selfsubjectrulesreviews", **_ASKED),
-    _resource("authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews", **_ASKED),
-    _resource("metrics.k8s.io", "v1beta1", "NodeMetrics", "nodes", **_READ, **_CLUSTER),
-    _resource("metrics.k8s.io", "v1beta1", "PodMetrics", "pods", **_READ),
-)
+
+BUILT_IN = tuple(_resource(line) for line in _TABLE.strip().splitlines())
 
 
 class Resources:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
@@ -40,7 +41,10 @@ from opslib.lab.cluster.watches import Watches
 from opslib.lab.control import Address, ControlServer
 from opslib.lab.state import Folder
 
-_FIRST_BLOCK, _SERVICE_BLOCK = 16, 96  # of pods, and of Services: a quarter of 127.96.0.0/16 and so on for each
+_FIRST_BLOCK, _SERVICE_BLOCK = (
+    16,
+    96,
+)  # of pods, and of Services: a quarter of 127.96.0.0/16 and so on for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +71,24 @@ async def serve(options: Options, clock: Clock, ready: Callable[[Cluster], None]
     async with AsyncExitStack() as stack:
         cluster, server = await build_cluster(options, clock, stack)
         ended = asyncio.Event()
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, ended.set)
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
         serving = asyncio.create_task(server.serve(), name="http")
         stack.push_async_callback(_finish, server, serving, cluster.watches)
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.01)
+        await server.up.wait()
         ready(cluster)
-        await asyncio.wait({serving, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        await ended.wait()
 
 
-async def build_cluster(
-    options: Options, clock: Clock, stack: AsyncExitStack
-) -> tuple[Cluster, _HttpServer]:
+async def build_cluster(options: Options, clock: Clock, stack: AsyncExitStack) -> tuple[Cluster, _HttpServer]:
     """Put a cluster together and start all but its HTTP server; what is to be ended is on the stack."""
     folder = Folder(options.state)
     folder.create()
-    lock = folder.locked("cluster", f"another process is the cluster of {options.state}")
-    stack.enter_context(lock)
+    stack.enter_context(folder.locked("cluster", f"another process is the cluster of {options.state}"))
     identity = Identity.of(options.state / "cluster.json")
     handle = _listen(options.port, identity.port)
     stack.callback(handle.close)
-    port = ports.number(handle)
-    identity.write(options.state / "cluster.json", port)
+    identity.write(options.state / "cluster.json", ports.number(handle))
     addresses = Addresses.claim(options.state)
     stack.callback(addresses.close)
     store = Store(options.state / "cluster.db")
@@ -98,63 +96,61 @@ async def build_cluster(
     api = Api(store, clock, service_network=_service_network(addresses))
     files = certificates(options.state / "pki", (ports.LOOPBACK, addresses.node), clock)
     tokens = Tokens(store, clock, admin=identity.admin_token, key=identity.key)
-    kubelet = await _start_node(api, tokens, addresses, port, options, clock, stack)
-    _start_controllers(api, kubelet, addresses, files, clock, stack)
+    node = _Node(api, tokens, addresses, options, clock)
+    kubelet = await node.start(ports.number(handle), files.authority.read_text(encoding="ascii"), stack)
     watches, rules = Watches(store), Rules(store)
     handlers = Handlers(api, tokens, rules, watches, evict, kubelet.logs, kubelet.usage)
     app = Server(api, tokens, rules, watches, Faults(), handlers, page())
-    url = f"https://{ports.LOOPBACK}:{port}"
+    url = f"https://{ports.LOOPBACK}:{ports.number(handle)}"
     path = options.state / "kubeconfig"
     write_private(path, kubeconfig(url, files.authority.read_bytes(), identity.admin_token))
     return Cluster(api, watches, path, url), _HttpServer(app, files, handle)
 
 
-async def _start_node(
-    api: Api,
-    tokens: Tokens,
-    addresses: Addresses,
-    port: int,
-    options: Options,
-    clock: Clock,
-    stack: AsyncExitStack,
-) -> Kubelet:
-    network = Network(api, addresses)
-    await network.start()
-    stack.push_async_callback(network.stop)
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """What works behind the API: network, kubelet and controllers."""
 
-    def mint(pod: Object) -> str:
-        namespace, account = pod["metadata"]["namespace"], pod["spec"]["serviceAccountName"]
-        return tokens.issue(namespace, api.get("serviceaccounts", namespace, account), pod=pod)
+    api: Api
+    tokens: Tokens
+    addresses: Addresses
+    options: Options
+    clock: Clock
 
-    kubelet = Kubelet(
-        api,
-        options.state,
-        clock,
-        images=Images.load(options.state),
-        addresses=addresses,
-        facts=Facts(ports.LOOPBACK, port, mint, network.proxy_url),
-        record=Recorder(api, clock, "kubelet", host=NODE).record,
-        backoff_scale=options.backoff_scale,
-    )
-    await kubelet.start()
-    stack.push_async_callback(kubelet.stop)
-    return kubelet
+    async def start(self, port: int, authority_pem: str, stack: AsyncExitStack) -> Kubelet:
+        network = Network(self.api, self.addresses)
+        await network.start()
+        stack.push_async_callback(network.stop)
+        kubelet = Kubelet(
+            self.api,
+            self.options.state,
+            self.clock,
+            images=Images.load(self.options.state),
+            addresses=self.addresses,
+            facts=Facts(ports.LOOPBACK, port, self._mint, network.proxy_url),
+            record=Recorder(self.api, self.clock, "kubelet", host=NODE).record,
+            backoff_scale=self.options.backoff_scale,
+        )
+        await kubelet.start()
+        stack.push_async_callback(kubelet.stop)
+        facts = NodeFacts.of_machine(NODE, self.addresses.node, discovery.GIT_VERSION)
+        timers = asyncio.get_running_loop()
+        controllers = run_controllers(
+            self.api, self.clock, timers, usage=kubelet.usage, node=facts, ca_pem=authority_pem
+        )
+        stack.callback(controllers.stop)
+        return kubelet
 
-
-def _start_controllers(
-    api: Api, kubelet: Kubelet, addresses: Addresses, files: Certificates, clock: Clock, stack: AsyncExitStack
-) -> None:
-    node = NodeFacts.of_machine(NODE, addresses.node, discovery.GIT_VERSION)
-    authority = files.authority.read_text(encoding="ascii")
-    loop = asyncio.get_running_loop()
-    controllers = run_controllers(api, clock, loop, usage=kubelet.usage, node=node, ca_pem=authority)
-    stack.callback(controllers.stop)
+    def _mint(self, pod: Object) -> str:
+        """Return the token that a pod finds among its files."""
+        namespace, name = pod["metadata"]["namespace"], pod["spec"]["serviceAccountName"]
+        return self.tokens.issue(namespace, self.api.get("serviceaccounts", namespace, name), pod=pod)
 
 
 class _HttpServer(uvicorn.Server):
-    """Serves on a socket that listens already; signals are left to the process."""
+    """Serves on a socket that listens already; `up` is set once it does. Signals are left to the process."""
 
-    def __init__(self, app: Server, files: Certificates, handle: Any) -> None:
+    def __init__(self, app: Server, files: Certificates, handle: socket.socket) -> None:
         config = uvicorn.Config(
             app,
             access_log=False,
@@ -168,9 +164,14 @@ class _HttpServer(uvicorn.Server):
         )
         super().__init__(config)
         self._handle = handle
+        self.up = asyncio.Event()
 
-    async def serve(self, sockets: Any = None) -> None:
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         await super().serve(sockets or [self._handle])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -183,7 +184,7 @@ async def _finish(server: _HttpServer, serving: asyncio.Task[None], watches: Wat
     await serving
 
 
-def _listen(wanted: int, before: int) -> Any:
+def _listen(wanted: int, before: int) -> socket.socket:
     if not wanted and before:
         try:
             return _listening(before)
@@ -192,7 +193,7 @@ def _listen(wanted: int, before: int) -> Any:
     return _listening(wanted)
 
 
-def _listening(port: int) -> Any:
+def _listening(port: int) -> socket.socket:
     handle = ports.reserve(port)
     handle.listen(256)
     return handle
@@ -220,7 +221,5 @@ def main(settings: dict[str, Any]) -> None:
     def ready(cluster: Cluster) -> None:
         known.update(kubeconfig=str(cluster.kubeconfig), url=cluster.url)
 
-    options = Options(
-        Path(settings["state"]), settings.get("port", 0), settings.get("backoff_scale", 1.0)
-    )
+    options = Options(Path(settings["state"]), settings.get("port", 0), settings.get("backoff_scale", 1.0))
     asyncio.run(serve(options, SystemClock(), ready))

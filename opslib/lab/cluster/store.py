@@ -51,7 +51,7 @@ class Store:
         self._history: deque[Event] = deque()
         self._subscribers: dict[object, Callable[[Event], None]] = {}
         self._untold: deque[Event] = deque()
-        (self.revision,) = self._database.execute("SELECT value FROM revision").fetchone()
+        self.revision: int = self._database.execute("SELECT value FROM revision").fetchone()[0]
         self.compacted = self.revision  # what was before is not known any more
         for resource, namespace, name, body in self._database.execute("SELECT * FROM objects"):
             self._tables.setdefault(resource, {})[namespace, name] = msgspec.json.decode(body)

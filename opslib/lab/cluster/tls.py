@@ -10,12 +10,22 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    generate_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from opslib.core.clock import Clock
 
-_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+_NAMES = (
+    "localhost",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+)
 _AUTHORITY_LASTS = timedelta(days=3650)
 _SERVER_LASTS = timedelta(days=365)
 _EARLIER = timedelta(hours=1)  # clocks differ
@@ -46,15 +56,15 @@ def certificates(folder: Path, addresses: tuple[str, ...], clock: Clock) -> Cert
     files, key_file = Certificates(folder), folder / "ca.key"
     now = datetime.fromtimestamp(clock.now_ns() // 1_000_000_000, tz=UTC)
     if not (key_file.exists() and files.authority.exists()):
-        key = generate_private_key(SECP256R1())
-        _write_key(key_file, key)
-        files.authority.write_bytes(_pem(_authority(key, now)))
-    key = serialization.load_pem_private_key(key_file.read_bytes(), None)
-    assert isinstance(key, EllipticCurvePrivateKey)  # written above
+        made = generate_private_key(SECP256R1())
+        _write_key(key_file, made)
+        files.authority.write_bytes(_pem(_authority(made, now)))
+    signer = serialization.load_pem_private_key(key_file.read_bytes(), None)
+    assert isinstance(signer, EllipticCurvePrivateKey)  # written above
     authority = x509.load_pem_x509_certificate(files.authority.read_bytes())
     server_key = generate_private_key(SECP256R1())
     _write_key(files.key, server_key)
-    files.server.write_bytes(_pem(_server(server_key, key, authority, addresses, now)))
+    files.server.write_bytes(_pem(_server(server_key, signer, authority, addresses, now)))
     return files
 
 

@@ -51,7 +51,8 @@ class Watches:
     ) -> Watch:
         """Begin a watch at the state or the revision that a request asks for. Raises StatusError 422, 500."""
         bookmarks = truth(query.get("allowWatchBookmarks", ""))
-        watch = Watch(self._store, resource, selection, view, bookmarks, _timeout_s(query))
+        timeout_s = _timeout_s(query)
+        watch = Watch(self._store, resource, selection, view, bookmarks=bookmarks, timeout_s=timeout_s)
         try:
             self._begin(watch, resource, selection, query)
         except StatusError as error:
@@ -110,7 +111,8 @@ class Watch:
         resource: Resource,
         selection: Selection,
         view: View | None,
-        bookmarks: bool,  # noqa: FBT001 - one of the request's parameters
+        *,
+        bookmarks: bool,
         timeout_s: float,
     ) -> None:
         self._store = store
