@@ -102,6 +102,11 @@ def environ_of_children(environ: Mapping[str, str] | None = None) -> dict[str, s
     }
 
 
+def own_environ() -> dict[str, str]:
+    """Return this process's environment, for a program that is configured by it as containers are."""
+    return dict(os.environ)
+
+
 def environ_of_containers(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return what processes of the practice cluster have of this environment: where programs are, and the language."""
     env = os.environ if environ is None else environ
