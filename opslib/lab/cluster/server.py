@@ -11,7 +11,6 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -207,7 +206,10 @@ def _service_network(addresses: Addresses) -> IPv4Network:
 
 def page() -> str:
     """Return the page that says what the cluster imitates and what it does not."""
-    return (resources.files("opslib.lab.cluster") / "practice-cluster.md").read_text(encoding="utf-8")
+    package = Path(__file__).parents[2]
+    packed = package / "_docs"
+    folder = packed if packed.is_dir() else package.parent / "docs"
+    return (folder / "practice-cluster.md").read_text(encoding="utf-8")
 
 
 def main(settings: dict[str, Any]) -> None:

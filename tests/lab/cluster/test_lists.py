@@ -95,7 +95,11 @@ def test_an_exact_revision_is_shown_while_it_is_known(store: Store) -> None:
 @pytest.mark.parametrize(
     ("query", "code", "text"),
     [
-        ({"continue": "x", "resourceVersion": "3"}, 400, "specifying resource version is not allowed when using"),
+        (
+            {"continue": "x", "resourceVersion": "3"},
+            400,
+            "specifying resource version is not allowed when using",
+        ),
         ({"continue": "garbage!"}, 400, "invalid continue token"),
         ({"continue": "bnVsbA"}, 400, "invalid continue token"),
         ({"resourceVersion": "99999999"}, 504, "Too large resource version: 99999999, current: 6"),

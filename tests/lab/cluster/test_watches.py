@@ -105,7 +105,8 @@ def test_other_namespaces_and_names_are_not_heard() -> None:
 
 
 @pytest.mark.parametrize(
-    "query", [{}, {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}, {"resourceVersion": "0"}]
+    "query",
+    [{}, {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}, {"resourceVersion": "0"}],
 )
 def test_the_initial_state_ends_with_a_bookmark_that_says_so(query: dict) -> None:
     async def test(store: Store, watches: Watches) -> None:
@@ -125,7 +126,9 @@ def test_the_initial_state_ends_with_a_bookmark_that_says_so(query: dict) -> Non
 
 def test_initial_events_need_a_match() -> None:
     async def test(_: Store, watches: Watches) -> None:
-        with pytest.raises(StatusError, match="sendInitialEvents requires setting resourceVersionMatch") as raised:
+        with pytest.raises(
+            StatusError, match="sendInitialEvents requires setting resourceVersionMatch"
+        ) as raised:
             Told(watches, sendInitialEvents="true")
         assert raised.value.code == 422
         with pytest.raises(StatusError) as raised:
@@ -142,7 +145,11 @@ def test_too_old_a_revision_is_told_as_an_event() -> None:
         put(store, "b")
         store.compact()
         (error,) = await Told(watches, resourceVersion="2").rest()
-        assert (error["type"], error["object"]["code"], error["object"]["reason"]) == ("ERROR", 410, "Expired")
+        assert (error["type"], error["object"]["code"], error["object"]["reason"]) == (
+            "ERROR",
+            410,
+            "Expired",
+        )
         assert error["object"]["message"] == "too old resource version: 2 (3)"
 
     run(test)
