@@ -105,18 +105,21 @@ class FakeKubelet:
         return []
 
     def _changed(self, event: Event) -> None:
-        if event.resource != "pods" or event.type == "DELETED" or not event.object["spec"].get("nodeName"):
+        if event.resource != "pods" or not event.object["spec"].get("nodeName"):
             return
-        key, uid = (
-            (event.object["metadata"]["namespace"], event.object["metadata"]["name"]),
-            event.object["metadata"]["uid"],
-        )
-        if event.object["metadata"].get("deletionTimestamp") and (uid, "stop") not in self._seen:
-            self._seen.add((uid, "stop"))
-            self.time.call_later(self.stop_s, lambda: self._stop(key, uid))
-        elif (uid, "start") not in self._seen:
-            self._seen.add((uid, "start"))
-            self.time.call_later(0.1, lambda: self._start(key, uid))
+        metadata = event.object["metadata"]
+        key, uid = (metadata["namespace"], metadata["name"]), metadata["uid"]
+        if event.type == "DELETED":
+            self._seen -= {(uid, "start"), (uid, "stop")}
+        elif metadata.get("deletionTimestamp"):
+            self._once(uid, "stop", self.stop_s, lambda: self._stop(key, uid))
+        else:
+            self._once(uid, "start", 0.1, lambda: self._start(key, uid))
+
+    def _once(self, uid: str, what: str, after_s: float, callback: Callable[[], object]) -> None:
+        if (uid, what) not in self._seen:
+            self._seen.add((uid, what))
+            self.time.call_later(after_s, callback)
 
     def _start(self, key: tuple[str, str], uid: str) -> None:
         self.status(key, uid, ready=False)
@@ -238,3 +241,60 @@ def deployment(name: str = "web", image: str = "app:v1", replicas: int = 3, **sp
 def set_image(name: str, image: str) -> Object:
     container = {"name": "c", "image": image}
     return {"spec": {"template": {"spec": {"containers": [container]}}}}
+
+
+FAST = {
+    "scaleUp": {
+        "stabilizationWindowSeconds": 0,
+        "selectPolicy": "Max",
+        "policies": [{"type": "Pods", "value": 2, "periodSeconds": 15}],
+    },
+    "scaleDown": {
+        "stabilizationWindowSeconds": 30,
+        "selectPolicy": "Max",
+        "policies": [{"type": "Pods", "value": 1, "periodSeconds": 15}],
+    },
+}
+
+
+def scaler(**more) -> Object:
+    target = {"type": "Utilization", "averageUtilization": 60}
+    spec = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+        "minReplicas": 1,
+        "maxReplicas": 3,
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+        "behavior": FAST,
+        **more,
+    }
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web"},
+        "spec": spec,
+    }
+
+
+def budget(name: str = "web", **spec) -> Object:
+    spec = {"selector": {"matchLabels": {"app": "web"}}, **spec}
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def service(name: str = "web", **spec) -> Object:
+    spec = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}], **spec}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+def job(image: str = "good:v1", name: str = "once", **spec) -> Object:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": image}]}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name},
+        "spec": {"completions": 1, "parallelism": 1, "backoffLimit": 6, "template": template, **spec},
+    }
