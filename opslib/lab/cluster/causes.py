@@ -31,7 +31,7 @@ def forbidden(path: str, detail: str) -> Cause:
 
 
 def unsupported(path: str, value: Any, supported: Iterable[str]) -> Cause:
-    values = ", ".join(shown(each) for each in sorted(supported))
+    values = ", ".join(shown(each) for each in supported)
     return Cause(
         "FieldValueNotSupported", f"Unsupported value: {shown(value)}: supported values: {values}", path
     )

@@ -14,6 +14,7 @@ from typing import Any
 from opslib.core.errors import QuantityError
 from opslib.core.quantity import parse_quantity
 from opslib.lab.cluster.causes import invalid
+from opslib.lab.cluster.crds import shaped
 from opslib.lab.cluster.options import Object
 from opslib.lab.cluster.resources import Resource
 from opslib.lab.cluster.schema import ABSENT, Schema
@@ -54,7 +55,12 @@ def decode(schema: Schema, resource: Resource, obj: Object) -> tuple[Object, lis
     """
     unknown: list[str] = []
     try:
-        return _object(schema, obj, _Place(), unknown), unknown
+        if not resource.custom:
+            return _object(schema, obj, _Place(), unknown), unknown
+        place = _Place().field("metadata", resource.kind)
+        metadata = _value(schema.at("metadata"), obj.get("metadata", {}), place, unknown)
+        rest = {key: value for key, value in obj.items() if key != "metadata"}
+        return {**shaped(schema, rest, unknown), "metadata": metadata}, unknown
     except (ValueError, QuantityError) as error:
         raise bad_request(f"{_handled(resource)}: {error}") from None
 
