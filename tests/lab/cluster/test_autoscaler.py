@@ -5,7 +5,15 @@ from cluster_world import FAST, World, deployment, scaler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opslib.lab.cluster.controllers.scaling import Decision, Past, Sample, bounded, replicas_for, utilisation
+from opslib.lab.cluster.controllers.scaling import (
+    Decision,
+    History,
+    Past,
+    Sample,
+    bounded,
+    replicas_for,
+    utilisation,
+)
 
 HPA, D = "horizontalpodautoscalers.autoscaling", "deployments.apps"
 
@@ -46,34 +54,34 @@ def test_an_average_value_is_per_pod() -> None:
 def test_a_window_takes_the_most_cautious_of_its_wishes() -> None:
     spec = {"maxReplicas": 10, "behavior": FAST}
     recommended = [Past(70, 9), Past(80, 6), Past(95, 4)]
-    assert bounded(2, 5, spec, 100, recommended, []).replicas == 5, "29 s ago it still wanted nine"
-    assert bounded(2, 5, spec, 101, recommended, []).replicas == 5
-    assert bounded(2, 5, spec, 111, recommended, []).replicas == 4
+    assert bounded(2, 5, spec, History(recommended, []), 100).replicas == 5, "29 s ago it still wanted nine"
+    assert bounded(2, 5, spec, History(recommended, []), 101).replicas == 5
+    assert bounded(2, 5, spec, History(recommended, []), 111).replicas == 4
     up = {"maxReplicas": 10, "behavior": {"scaleUp": {"stabilizationWindowSeconds": 30}}}
-    assert bounded(8, 2, up, 100, [Past(90, 3)], []).replicas == 3
+    assert bounded(8, 2, up, History([Past(90, 3)], []), 100).replicas == 3
 
 
 def test_policies_bound_the_pace_over_their_period() -> None:
     spec = {"maxReplicas": 20, "behavior": FAST}
-    assert bounded(9, 3, spec, 100, [], []) == Decision(
+    assert bounded(9, 3, spec, History([], []), 100) == Decision(
         5, "ScaleUpLimit", "the desired replica count is increasing faster than the maximum scale rate"
     )
-    assert bounded(9, 5, spec, 110, [], [Past(100, 2)]).replicas == 5
-    assert bounded(9, 5, spec, 116, [], [Past(100, 2)]).replicas == 7
-    assert bounded(1, 5, spec, 200, [], []).limit == "ScaleDownLimit"
-    assert bounded(1, 5, spec, 200, [], []).replicas == 4
+    assert bounded(9, 5, spec, History([], [Past(100, 2)]), 110).replicas == 5
+    assert bounded(9, 5, spec, History([], [Past(100, 2)]), 116).replicas == 7
+    assert bounded(1, 5, spec, History([], []), 200).limit == "ScaleDownLimit"
+    assert bounded(1, 5, spec, History([], []), 200).replicas == 4
 
 
 def test_without_behaviour_it_may_double_or_add_four_and_wait_five_minutes_to_shrink() -> None:
-    assert bounded(100, 1, {"maxReplicas": 200}, 0, [], []).replicas == 5
-    assert bounded(100, 10, {"maxReplicas": 200}, 0, [], []).replicas == 20
-    assert bounded(1, 10, {"maxReplicas": 200}, 299, [Past(0, 10)], []).replicas == 10
-    assert bounded(1, 10, {"maxReplicas": 200}, 301, [Past(0, 10)], []).replicas == 1
+    assert bounded(100, 1, {"maxReplicas": 200}, History([], []), 0).replicas == 5
+    assert bounded(100, 10, {"maxReplicas": 200}, History([], []), 0).replicas == 20
+    assert bounded(1, 10, {"maxReplicas": 200}, History([Past(0, 10)], []), 299).replicas == 10
+    assert bounded(1, 10, {"maxReplicas": 200}, History([Past(0, 10)], []), 301).replicas == 1
 
 
 def test_disabled_never_moves_that_way() -> None:
     spec = {"maxReplicas": 9, "behavior": {"scaleDown": {"selectPolicy": "Disabled"}}}
-    assert bounded(1, 5, spec, 0, [], []).replicas == 5
+    assert bounded(1, 5, spec, History([], []), 0).replicas == 5
 
 
 @given(
@@ -88,7 +96,7 @@ def test_the_decision_is_always_between_the_bounds(
 ) -> None:
     spec = {"minReplicas": least, "maxReplicas": least + more, "behavior": FAST}
     recommended = [Past(at_s, replicas) for at_s, replicas in sorted(past)]
-    replicas = bounded(wanted, current, spec, 60, recommended, []).replicas
+    replicas = bounded(wanted, current, spec, History(recommended, []), 60).replicas
     assert least <= replicas <= least + more or abs(replicas - current) <= 2
     assert least <= replicas or replicas > current
     assert replicas <= least + more or replicas < current
@@ -174,8 +182,8 @@ def test_a_deleted_one_leaves_no_memory(world: World) -> None:
     world.create(HPA, scaler())
     world.time.run(40)
     controller = world.controllers.queues["autoscaler"]._controller
-    assert controller.memories
+    assert controller.histories
     world.delete(HPA, "web")
     world.time.run(20)
-    assert not controller.memories
+    assert not controller.histories
     assert len(world.controllers.queues["autoscaler"]) == 0

@@ -15,7 +15,7 @@ from opslib.lab.cluster.api import Api, Usage
 from opslib.lab.cluster.controllers import objects, scaling
 from opslib.lab.cluster.controllers.events import Recorder
 from opslib.lab.cluster.controllers.objects import Key
-from opslib.lab.cluster.controllers.scaling import Past, Sample
+from opslib.lab.cluster.controllers.scaling import History, Past, Sample
 from opslib.lab.cluster.metadata import stamp
 from opslib.lab.cluster.options import Object
 from opslib.lab.cluster.selectors import match_label_selector
@@ -27,17 +27,6 @@ _LONGEST_S = 3600.0  # the longest window that an object may ask for
 _NO_SCALE = "the HPA controller was unable to get the target's current scale"
 _IS_ZERO = "scaling is disabled since the replica count of the target is zero"
 _WARM_UP_S, _FIRST_READY_S = 300.0, 30.0  # a young pod's CPU is start-up work
-
-
-@dataclass(slots=True)
-class _Memory:
-    recommended: list[Past] = field(default_factory=list)
-    scaled: list[Past] = field(default_factory=list)
-    last_s: float = -PERIOD_S
-
-    def forget(self, before_s: float) -> None:
-        self.recommended = [each for each in self.recommended if each.at_s > before_s]
-        self.scaled = [each for each in self.scaled if each.at_s > before_s]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +46,8 @@ class Autoscaler:
         self._clock = clock
         self._recorder = recorder
         self._usage = usage
-        self.memories: dict[Key, _Memory] = {}
+        self.histories: dict[Key, History] = {}
+        self._last_s: dict[Key, float] = {}
 
     def keys(self, event: Event) -> set[Key]:
         return {objects.key_of(event.object)} if event.resource == SCALERS else set()
@@ -65,57 +55,60 @@ class Autoscaler:
     def reconcile(self, key: Key) -> float | None:
         scaler = objects.find(self._api, SCALERS, *key)
         if scaler is None or objects.is_deleted(scaler):
-            self.memories.pop(key, None)
+            self.histories.pop(key, None)
+            self._last_s.pop(key, None)
             return None
-        memory = self.memories.setdefault(key, _Memory())
         now_s = self._clock.monotonic_s()
-        if now_s - memory.last_s >= PERIOD_S:  # not at every write of its own status
-            memory.last_s = now_s
-            self._scale(key, scaler, memory)
-        return memory.last_s + PERIOD_S - now_s
+        if now_s - self._last_s.get(key, -PERIOD_S) >= PERIOD_S:  # not at every write of its own status
+            self._last_s[key] = now_s
+            self._look(scaler, self.histories.setdefault(key, History()))
+        return self._last_s[key] + PERIOD_S - now_s
 
-    def _scale(self, key: Key, scaler: Object, memory: _Memory) -> None:
+    def _look(self, scaler: Object, history: History) -> None:
         resource = self._resource(scaler)
-        target = (
-            objects.find(self._api, resource, key[0], scaler["spec"]["scaleTargetRef"]["name"])
-            if resource
-            else None
-        )
+        key = (scaler["metadata"]["namespace"], scaler["spec"]["scaleTargetRef"]["name"])
+        target = objects.find(self._api, resource, *key) if resource else None
         if resource is None or target is None:
             self._report(scaler, {}, [("AbleToScale", "False", "FailedGetScale", _NO_SCALE)])
             return
-        current, now_s = target["spec"]["replicas"], self._clock.now_ns() / 1e9
-        status: Object = {"currentReplicas": current, "desiredReplicas": current}
-        if current == 0:
+        status = {
+            "currentReplicas": target["spec"]["replicas"],
+            "desiredReplicas": target["spec"]["replicas"],
+        }
+        if not target["spec"]["replicas"]:
             self._report(scaler, status, [("ScalingActive", "False", "ScalingDisabled", _IS_ZERO)])
             return
         wishes = [self._wish(target, metric) for metric in scaler["spec"].get("metrics") or ()]
-        known = [wish for wish in wishes if wish.replicas]
-        if not known:
-            text = wishes[0].text if wishes else "no metrics"
-            self._recorder.record(scaler, "Warning", "FailedGetResourceMetric", text)
-            lacking = f"the HPA was unable to compute the replica count: {text}"
-            self._report(scaler, status, [("ScalingActive", "False", "FailedGetResourceMetric", lacking)])
+        if any(wish.replicas for wish in wishes):
+            self._decide(scaler, resource, status, [wish for wish in wishes if wish.replicas], history)
             return
-        wish = max(known, key=lambda each: each.replicas)
-        memory.forget(now_s - _LONGEST_S)
-        decision = scaling.bounded(
-            wish.replicas, current, scaler["spec"], now_s, memory.recommended, memory.scaled
-        )
-        memory.recommended.append(Past(now_s, wish.replicas))
+        text = wishes[0].text if wishes else "no metrics"
+        self._recorder.record(scaler, "Warning", "FailedGetResourceMetric", text)
+        lacking = f"the HPA was unable to compute the replica count: {text}"
+        self._report(scaler, status, [("ScalingActive", "False", "FailedGetResourceMetric", lacking)])
+
+    def _decide(
+        self, scaler: Object, resource: str, status: Object, wishes: list[_Wish], history: History
+    ) -> None:
+        """Follow the largest wish as far as windows, policies and bounds allow."""
+        wish, now_s = max(wishes, key=lambda each: each.replicas), self._clock.now_ns() / 1e9
+        current: int = status["currentReplicas"]
+        history.forget(now_s - _LONGEST_S)
+        decision = scaling.bounded(wish.replicas, current, scaler["spec"], history, now_s)
+        history.recommended.append(Past(now_s, wish.replicas))
         if decision.replicas != current:
-            self._rescale(scaler, resource, current, decision.replicas, wish.text)
-            memory.scaled.append(Past(now_s, decision.replicas - current))
+            self._rescale(scaler, resource, decision.replicas, wish.text, grows=decision.replicas > current)
+            history.scaled.append(Past(now_s, decision.replicas - current))
             status |= {"desiredReplicas": decision.replicas, "lastScaleTime": stamp(self._clock.now_ns())}
-        status["currentMetrics"] = [each.shown for each in known]
+        status |= {"currentMetrics": [each.shown for each in wishes]}
         self._report(scaler, status, _conditions(decision, current, wish.text))
 
-    def _rescale(self, scaler: Object, resource: str, before: int, after: int, metric: str) -> None:
+    def _rescale(self, scaler: Object, resource: str, replicas: int, metric: str, *, grows: bool) -> None:
         namespace, name = scaler["metadata"]["namespace"], scaler["spec"]["scaleTargetRef"]["name"]
-        patch = {"spec": {"replicas": after}}
+        patch = {"spec": {"replicas": replicas}}
         self._api.patch(resource, namespace, name, patch, "merge", objects.WRITE, subresource="scale")
-        why = f"{metric} above target" if after > before else "All metrics below target"
-        self._recorder.record(scaler, "Normal", "SuccessfulRescale", f"New size: {after}; reason: {why}")
+        why = f"{metric} above target" if grows else "All metrics below target"
+        self._recorder.record(scaler, "Normal", "SuccessfulRescale", f"New size: {replicas}; reason: {why}")
 
     def _resource(self, scaler: Object) -> str | None:
         ref = scaler["spec"]["scaleTargetRef"]

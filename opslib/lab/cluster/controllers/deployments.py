@@ -61,9 +61,8 @@ class _View:
     @property
     def is_resized(self) -> bool:
         """Whether a ReplicaSet in use was scaled for another number of replicas."""
-        wanted = str(self.aim.replicas)
         used = [_annotations(each) for each in self.every if each["spec"]["replicas"]]
-        return any(annotations.get(_DESIRED, wanted) != wanted for annotations in used)
+        return any(each.get(_DESIRED, str(self.aim.replicas)) != str(self.aim.replicas) for each in used)
 
 
 class Deployments:
@@ -78,18 +77,13 @@ class Deployments:
         if event.resource == DEPLOYMENTS:
             return {objects.key_of(event.object)}
         if event.resource == SETS:
-            return objects.owner_keys(event, "Deployment") or objects.selecting(
-                self._api, DEPLOYMENTS, event.object
-            )
-        if event.resource == "pods" and event.type == "DELETED":  # Recreate waits for the last one
-            sets = (objects.find(self._api, SETS, *key) for key in objects.owner_keys(event, "ReplicaSet"))
-            return {
-                (objects.key_of(s)[0], r["name"])
-                for s in sets
-                if s
-                for r in s["metadata"].get("ownerReferences", ())
-            }
-        return set()
+            owners = objects.owner_keys(event, "Deployment")
+            return owners or objects.selecting(self._api, DEPLOYMENTS, event.object)
+        if event.resource != "pods" or event.type != "DELETED":  # Recreate waits for the last one
+            return set()
+        sets = [objects.find(self._api, SETS, *key) for key in objects.owner_keys(event, "ReplicaSet")]
+        refs = [(each, objects.controller_of(each)) for each in sets if each is not None]
+        return {(each["metadata"]["namespace"], ref["name"]) for each, ref in refs if ref is not None}
 
     def reconcile(self, key: Key) -> float | None:
         deployment = objects.find(self._api, DEPLOYMENTS, *key)
@@ -114,8 +108,7 @@ class Deployments:
         return _View(deployment, new, [each for each in mine if each is not new])
 
     def _resize(self, key: Key, view: _View) -> float | None:
-        if view.new is not None:
-            view = self._noted_revision(view)
+        view = self._noted_revision(view)
         new, old = _size(view.new) if view.new else None, [_size(each) for each in view.old]
         sizes = rollout.resize(view.aim, new, old, rolling=view.rolling)
         for each in view.every:
@@ -180,12 +173,11 @@ class Deployments:
         revision = max([rollout.revision(each) for each in view.old], default=0) + 1
         new = _annotated(view.new, _copied(view.deployment))
         if (had := rollout.revision(view.new)) < revision:
-            past = [
-                *filter(None, _annotations(new).get(_HISTORY, "").split(",")),
-                *([str(had)] if had else []),
-            ]
-            changed = {rollout.REVISION: str(revision)} | ({_HISTORY: ",".join(past)} if past else {})
-            new = _annotated(new, changed)
+            past = [*_annotations(new).get(_HISTORY, "").split(","), str(had) if had else ""]
+            history = ",".join(filter(None, past))
+            new = _annotated(
+                new, {rollout.REVISION: str(revision)} | ({_HISTORY: history} if history else {})
+            )
         wait_s = view.deployment["spec"].get("minReadySeconds")
         if new["spec"].get("minReadySeconds") != wait_s:
             new = new | {"spec": {**new["spec"], "minReadySeconds": wait_s or 0}}
@@ -199,7 +191,7 @@ class Deployments:
         return _View(deployment, new, view.old)
 
     def _noted_pause(self, deployment: Object) -> Object:
-        """Say in the Progressing objects.condition that the roll-out stands still, and that it goes on."""
+        """Say in the condition Progressing that the roll-out stands still, and that it goes on."""
         now = objects.condition(deployment, "Progressing")
         if deployment["spec"].get("progressDeadlineSeconds") is None:
             return deployment
@@ -221,9 +213,8 @@ class Deployments:
     def _scale(self, view: _View, replica_set: Object, replicas: int, *, always: bool = False) -> None:
         """Scale one ReplicaSet; `always`: also note on it what its Deployment wants now."""
         before = replica_set["spec"]["replicas"]
-        changed = _annotated(replica_set, _bounds(view.aim)) | {
-            "spec": {**replica_set["spec"], "replicas": replicas}
-        }
+        changed = _annotated(replica_set, _bounds(view.aim))
+        changed = changed | {"spec": {**replica_set["spec"], "replicas": replicas}}
         if before == replicas and not (always and changed != replica_set):
             return
         objects.update(self._api, SETS, changed)

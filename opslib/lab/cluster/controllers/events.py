@@ -69,7 +69,8 @@ class Recorder:
         try:
             old = objects.find(self._api, "events", namespace, name) if name else None
             if old is None:
-                event = self._new(obj, kind, reason, message, field_path, action)
+                told = {"type": kind, "reason": reason, "message": message}
+                event = self._new(obj, told, field_path, action)
                 self._api.create("events", namespace, event, self._options)
             else:
                 event = self._again(old) | {"message": message}
@@ -85,7 +86,7 @@ class Recorder:
         manager = self._component if self._component in known else "kube-controller-manager"
         return WriteOptions(manager=manager.replace("default-", "kube-"))
 
-    def _new(self, obj: Object, kind: str, reason: str, message: str, field_path: str, action: str) -> Object:
+    def _new(self, obj: Object, told: Object, field_path: str, action: str) -> Object:
         now_ns = self._clock.now_ns()
         self._last_ns = max(now_ns, self._last_ns + 1)
         namespace, name = objects.key_of(obj)
@@ -99,9 +100,7 @@ class Recorder:
             "kind": "Event",
             "metadata": {"name": f"{name}.{self._last_ns:016x}", "namespace": namespace or "default"},
             "involvedObject": {k: v for k, v in (about | {"fieldPath": field_path}).items() if v},
-            "reason": reason,
-            "message": message,
-            "type": kind,
+            **told,
             "reportingComponent": self._component,
         }
         if action:
@@ -151,7 +150,7 @@ class EventExpiry:
 
 
 def last_seen_s(event: Object) -> float:
-    """Return when an event occurred last, unix objects.seconds; when it was written where it does not say."""
+    """Return when an event occurred last, unix seconds; when it was written where it does not say."""
     series = event.get("series") or {}
     times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
     return objects.seconds(next(filter(None, times), event["metadata"]["creationTimestamp"]))

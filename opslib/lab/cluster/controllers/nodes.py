@@ -94,15 +94,9 @@ def node_status(facts: NodeFacts, at: str) -> Object:
         "kubeProxyVersion": "",
     }
     info |= {"operatingSystem": platform.system().lower(), "architecture": platform.machine()}
+    times = {"lastHeartbeatTime": at, "lastTransitionTime": at}
     conditions = [
-        {
-            "type": kind,
-            "status": status,
-            "reason": reason,
-            "message": text,
-            "lastHeartbeatTime": at,
-            "lastTransitionTime": at,
-        }
+        {"type": kind, "status": status, "reason": reason, "message": text, **times}
         for kind, status, reason, text in _CONDITIONS
     ]
     addresses = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from opslib.lab.cluster.options import Object
 
@@ -43,6 +43,18 @@ class Past:
 
     at_s: float
     replicas: int
+
+
+@dataclass(slots=True)
+class History:
+    """Earlier wishes (`recommended`) and changes (`scaled`, positive: pods added), oldest first."""
+
+    recommended: list[Past] = field(default_factory=list)
+    scaled: list[Past] = field(default_factory=list)
+
+    def forget(self, before_s: float) -> None:
+        self.recommended = [each for each in self.recommended if each.at_s > before_s]
+        self.scaled = [each for each in self.scaled if each.at_s > before_s]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +108,20 @@ def _assumed(sample: Sample, ratio: float, target: float, *, per_cent: bool) -> 
     return int(sample.requested * max(100.0, target) / 100) if per_cent else int(target)
 
 
-def bounded(
-    wanted: int, current: int, spec: Object, now_s: float, recommended: Sequence[Past], scaled: Sequence[Past]
-) -> Decision:
-    """Hold a wish to the windows and policies of `behavior`, then to minReplicas and maxReplicas.
-
-    `recommended` are earlier wishes, `scaled` earlier changes (positive: pods added), oldest first.
-    """
+def bounded(wanted: int, current: int, spec: Object, history: History, now_s: float) -> Decision:
+    """Hold a wish to the windows and policies of `behavior`, then to minReplicas and maxReplicas."""
     behavior = spec.get("behavior") or {}
     up, down = _UP | (behavior.get("scaleUp") or {}), _DOWN | (behavior.get("scaleDown") or {})
-    lowest = min([wanted, *_within(recommended, now_s, up["stabilizationWindowSeconds"])])
-    highest = max([wanted, *_within(recommended, now_s, down["stabilizationWindowSeconds"])])
+    lowest = min([wanted, *_within(history.recommended, now_s, up["stabilizationWindowSeconds"])])
+    highest = max([wanted, *_within(history.recommended, now_s, down["stabilizationWindowSeconds"])])
     steady = min(max(current, lowest), highest)
     least, most = spec.get("minReplicas", 1), spec["maxReplicas"]
     if steady > current:
-        limit = max(current, _limit(up, current, now_s, scaled, sign=1))
+        limit = max(current, _limit(up, current, history.scaled, now_s, sign=1))
         if steady > min(most, limit):
             return Decision(most, *_TOO_MANY) if most <= limit else Decision(limit, *_UP_LIMIT)
     elif steady < current:
-        limit = min(current, _limit(down, current, now_s, scaled, sign=-1))
+        limit = min(current, _limit(down, current, history.scaled, now_s, sign=-1))
         if steady < max(least, limit):
             return Decision(least, *_TOO_FEW) if least >= limit else Decision(limit, *_DOWN_LIMIT)
     if steady > most:
@@ -132,7 +139,7 @@ def _within(past: Sequence[Past], now_s: float, window_s: float) -> list[int]:
     return [each.replicas for each in past if each.at_s > now_s - window_s]
 
 
-def _limit(rules: Object, current: int, now_s: float, scaled: Sequence[Past], *, sign: int) -> int:
+def _limit(rules: Object, current: int, scaled: Sequence[Past], now_s: float, *, sign: int) -> int:
     """Return how many replicas the policies of one direction allow now."""
     if rules["selectPolicy"] == "Disabled":
         return current
