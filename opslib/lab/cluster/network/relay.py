@@ -67,10 +67,28 @@ class Policy:
     hides_failure: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Upstream:
-    endpoint: Endpoint
-    connection: Connection
+class _Link:
+    """The upstream connection that a client has at present."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._endpoint: Endpoint | None = None
+        self._connection: Connection | None = None
+
+    async def to(self, hop: Hop) -> Connection:
+        """Return a connection for a request: the one there is, else a new one. Raises OSError."""
+        alive = self._connection is not None and not self._connection.reader.at_eof()
+        if alive and self._endpoint in self._services.ready(hop.service, hop.port):
+            return self._connection
+        self.drop()
+        self._endpoint = self._services.pick(hop.service, hop.port)
+        self._connection = await self._services.connect(self._endpoint)
+        return self._connection
+
+    def drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
 
 class Relay:
@@ -81,11 +99,11 @@ class Relay:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client until it goes, or has to."""
-        client, upstream = Connection(reader, writer), None
+        client, link = Connection(reader, writer), _Link(self._services)
         try:
             while (request := await read_request(client)) is not None:
                 try:
-                    upstream = await self._pass(request, client, upstream)
+                    await self._pass(request, client, link)
                 except Refused as refused:
                     _answer(writer, refused)
                 await writer.drain()
@@ -94,44 +112,39 @@ class Relay:
         except (OSError, EOFError, ValueError):
             client.abort()  # what came is no HTTP, or one of the two is gone
         finally:
-            if upstream is not None:
-                upstream.connection.close()
+            link.drop()
             client.close()
 
-    async def _pass(
-        self, request: Request, client: Connection, upstream: _Upstream | None
-    ) -> _Upstream | None:
-        """Have a request answered; return the connection that can be used again."""
+    async def _pass(self, request: Request, client: Connection, link: _Link) -> None:
         hop = self._policy.route(request)
         cause: OSError = ConnectionResetError("the endpoint ended without an answer")
         for _ in range(self._policy.attempts):
             try:
-                upstream = await self._connected(hop, upstream)
-                upstream.connection.writer.write(hop.request.to_bytes())
-                head = await read_head(upstream.connection.reader)
+                upstream = await link.to(hop)
             except NoEndpointError as error:
                 cause = error
                 break
-            except (OSError, EOFError) as error:
-                cause = error if isinstance(error, OSError) else cause
-                if upstream is not None and not request.repeatable:
-                    break
-                upstream = None
+            except OSError as error:
+                cause = error
                 continue
-            return upstream if await pass_answer(head, request, upstream.connection, client) else None
+            try:
+                upstream.writer.write(hop.request.to_bytes())
+                head = await read_head(upstream.reader)
+            except (OSError, EOFError):
+                link.drop()
+                if request.repeatable:
+                    continue
+                break
+            if not await pass_answer(head, request, upstream, client):
+                link.drop()
+            return
+        self._fail(cause)
+
+    def _fail(self, cause: OSError) -> None:
         if not self._policy.hides_failure:
             raise cause
         nobody = isinstance(cause, NoEndpointError)
         raise Refused("503 Service Unavailable" if nobody else "502 Bad Gateway", str(cause))
-
-    async def _connected(self, hop: Hop, upstream: _Upstream | None) -> _Upstream:
-        if upstream is not None:
-            alive = not upstream.connection.reader.at_eof()
-            if alive and upstream.endpoint in self._services.ready(hop.service, hop.port):
-                return upstream
-            upstream.connection.close()
-        endpoint = self._services.pick(hop.service, hop.port)
-        return _Upstream(endpoint, await self._services.connect(endpoint))
 
 
 async def read_head(reader: asyncio.StreamReader) -> list[str]:
