@@ -91,6 +91,15 @@ def test_an_error_of_a_controller_is_logged_and_stops_nobody(
     assert "oops" in caplog.text
 
 
+def test_an_object_that_a_controller_cannot_read_does_not_break_the_write(
+    time: VirtualTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = Queue(Notes(time), time)
+    queue.tell(Event("ADDED", "things", {}, None, 1))
+    assert "things" in caplog.text
+    assert len(queue) == 0
+
+
 def test_two_queues_take_turns(time: VirtualTime) -> None:
     order: list[str] = []
     queues = []

@@ -62,7 +62,13 @@ class Queue:
         return len(self._waiting.keys() | self._later.keys() | self.failures.keys())
 
     def tell(self, event: Event) -> None:
-        for key in self._controller.keys(event):
+        """Take note of a change. Called within the write: an error of a controller must not become the writer's."""
+        try:
+            keys = self._controller.keys(event)
+        except Exception:
+            log.exception("%s: %s", type(self._controller).__name__, event.resource)
+            return
+        for key in keys:
             self.add(key)
 
     def add(self, key: Key) -> None:
