@@ -408,7 +408,8 @@ def test_an_ingress_serves_by_host_and_path(tmp_path: Path) -> None:
         spec = {"rules": [{"host": "shop.example", "http": {"paths": paths}}]}
         world.create("ingresses.networking.k8s.io", {"metadata": {"name": "i"}, "spec": spec})
         status = world.api.get("ingresses.networking.k8s.io", NAMESPACE, "i")["status"]
-        assert status == {"loadBalancer": {"ingress": [{"ip": world.addresses.node}]}}
+        given = {"ip": where[0], "ports": [{"port": where[1], "protocol": "TCP"}]}
+        assert status == {"loadBalancer": {"ingress": [given]}}
         async with backends(world, "w"), backends(world, "x", "y", service="api") as (x, y):
             client = await Client.to(where)
             assert [(await client.ask(p))[1] for p in ("/", "/other")] == ["w", "w"]

@@ -76,7 +76,9 @@ class Network:
 
     def _give_address(self, ingress: Object) -> None:
         """Write the address of this controller into the status, as a usual one does."""
-        metadata, status = ingress["metadata"], {"loadBalancer": {"ingress": [{"ip": self._addresses.node}]}}
+        host, port = self._addresses.reach(self._addresses.node, _INGRESS_PORT)
+        given = {"ip": host, "ports": [{"port": port, "protocol": "TCP"}]}
+        metadata, status = ingress["metadata"], {"loadBalancer": {"ingress": [given]}}
         if ingress.get("status") != status:
             with suppress(StatusError):  # gone or changed meanwhile
                 self._api.update(

@@ -77,13 +77,16 @@ class _Link:
 
     async def to(self, hop: Hop) -> Connection:
         """Return a connection for a request: the one there is, else a new one. Raises OSError."""
-        alive = self._connection is not None and not self._connection.reader.at_eof()
-        if alive and self._endpoint in self._services.ready(hop.service, hop.port):
-            return self._connection
-        self.drop()
-        self._endpoint = self._services.pick(hop.service, hop.port)
-        self._connection = await self._services.connect(self._endpoint)
-        return self._connection
+        kept = self._connection
+        if (
+            kept is None
+            or kept.reader.at_eof()
+            or self._endpoint not in self._services.ready(hop.service, hop.port)
+        ):
+            self.drop()
+            self._endpoint = self._services.pick(hop.service, hop.port)
+            kept = self._connection = await self._services.connect(self._endpoint)
+        return kept
 
     def drop(self) -> None:
         if self._connection is not None:
