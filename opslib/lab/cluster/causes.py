@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from opslib.lab.cluster.statuses import Cause
@@ -47,3 +47,26 @@ def too_long(path: str, length: int) -> Cause:
 
 def _with(text: str, detail: str) -> str:
     return f"{text}: {detail}" if detail else text
+
+
+def negative(path: str, obj: Mapping[str, Any], *names: str) -> Iterator[Cause]:
+    """Yield a cause for each of these fields that is below zero."""
+    for name in names:
+        if obj.get(name, 0) < 0:
+            yield invalid(f"{path}.{name}", obj[name], "must be greater than or equal to 0")
+
+
+def not_one_of(path: str, value: Any, supported: Sequence[str]) -> Iterator[Cause]:
+    """Yield a cause where the value is none of those supported; nothing is said of one that is missing."""
+    if value and value not in supported:
+        yield unsupported(path, value, supported)
+
+
+def complaining(path: str, value: Any, complaints: Iterable[str]) -> Iterator[Cause]:
+    return (invalid(path, value, complaint) for complaint in complaints)
+
+
+def unchanged(path: str, old: Any, new: Any) -> Iterator[Cause]:
+    """Yield a cause where a field that must stay is another one."""
+    if old != new:
+        yield invalid(path, new, "field is immutable")
