@@ -63,8 +63,9 @@ class Practice:
                     name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")
                 },
             )
-        line = self.process.stdout.readline().decode()
-        assert line.startswith("ready: "), (self.state / "server.log").read_text()
+        if not self.process.stdout.readline().startswith(b"ready: "):
+            self.kill()
+            raise AssertionError((self.state / "server.log").read_text())
         config = json.loads(self.kubeconfig.read_text())
         cluster = config["clusters"][0]["cluster"]
         self.url, self.token = cluster["server"], config["users"][0]["user"]["token"]

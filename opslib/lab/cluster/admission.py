@@ -101,18 +101,6 @@ def qos_class(spec: Mapping[str, Any]) -> str:
     return "Guaranteed" if guaranteed else "Burstable"
 
 
-def job(obj: Object) -> Object:
-    """Return a Job that finds its pods by its own uid, as long as nobody has chosen a selector."""
-    metadata, spec = obj["metadata"], obj["spec"]
-    if spec.get("manualSelector"):
-        return obj
-    owned = {"batch.kubernetes.io/controller-uid": metadata["uid"]}
-    named = {"batch.kubernetes.io/job-name": metadata["name"], "job-name": metadata["name"]}
-    labels = {**spec["template"].get("metadata", {}).get("labels", {}), **owned, **named}
-    template = with_metadata(spec["template"], labels={**labels, "controller-uid": metadata["uid"]})
-    return {**obj, "spec": {**spec, "selector": {"matchLabels": owned}, "template": template}}
-
-
 def service(resource: Resource, obj: Object, network: IPv4Network, taken: Collection[str]) -> Object:
     """Return a Service with its cluster IP: the one that it asks for, else the first free one of the network."""
     spec = obj["spec"]

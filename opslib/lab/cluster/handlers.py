@@ -150,8 +150,6 @@ class Handlers:
         if not res.stored:
             named = {**obj, "kind": res.kind, "apiVersion": res.api_version}
             return Answer(review(res.plural, named, asked.user, self.rules), 201)
-        if target.name:
-            raise statuses.method_not_allowed()
         agent = asked.headers.get("user-agent", "")
         options = write_options("create", asked.query, agent, duplicates, applying=False)
         created = self.api.create(res.name, target.namespace, obj, options)

@@ -62,10 +62,15 @@ def target_of(resources: Resources, group: str, version: str, rest: Sequence[str
 
 
 def verb_of(method: str, target: Target, query: Mapping[str, str]) -> str:
-    """Return Kubernetes' verb of a request, "" where there is none."""
-    verb = _VERBS.get(method, "")
-    if verb == "get" and not target.name:
-        return "watch" if truth(query.get("watch", "")) else "list"
-    if verb == "get" and truth(query.get("watch", "")) and not target.subresource:
-        return ""
-    return "deletecollection" if verb == "delete" and not target.name else verb
+    """Return Kubernetes' verb of a request, "" where the path has no such method."""
+    verb, watching = _VERBS.get(method, ""), truth(query.get("watch", ""))
+    if verb == "get" and target.name:
+        return "" if watching and not target.subresource else verb
+    if verb == "get":
+        return "watch" if watching else "list"
+    whole_cluster = target.resource.namespaced and not target.namespace
+    if verb == "create":
+        return "" if whole_cluster or bool(target.name) != bool(target.subresource) else verb
+    if not target.name:
+        return "deletecollection" if verb == "delete" and not whole_cluster else ""
+    return verb

@@ -69,22 +69,19 @@ class Pipeline:
         if new["metadata"].get("resourceVersion"):
             raise statuses.internal("resourceVersion should not be set on objects to be created")
         self._require_namespace(res, new)
-        new = self._decoded(res, _named(new), options)
+        born = strategies.born(res, _named(new), self._clock.now_ns())
+        new = self._decoded(res, born, options)
         return self._created(res, new, options, managed=None)
 
     def _created(self, res: Resource, new: Object, options: WriteOptions, managed: Any) -> Object:
-        schema = self._definitions.schema(res)
-        now_ns = self._clock.now_ns()
-        new = apply_defaults(res, strategies.born(res, new, now_ns))
+        new = apply_defaults(res, new)
         self._refuse_invalid(res, new, None, "")
         new = self._admitted(res, new)
         name = new["metadata"]["name"]
         if self._store.get(res.name, new["metadata"].get("namespace", ""), name) is not None:
             raise statuses.already_exists(res, name)
         if managed is None:
-            managed = apply.track_update(
-                None, new, options.manager, "", stamp(now_ns), schema, res.api_version
-            )
+            managed = apply.track_update(self._definitions.schema(res), None, new, self._writer(res, options))
         new = with_metadata(new, managedFields=managed or None)
         return new if options.dry_run else self._keep(res, new)
 
@@ -100,8 +97,8 @@ class Pipeline:
     ) -> Object:
         """Keep a changed object, as far as this write may change it; `patch` is what a strict error shows."""
         self._check_identity(res, live, new)
-        new = self._decoded(res, new, options, patch)
         given = new["metadata"].get("managedFields")
+        new = self._decoded(res, new, options, patch)
         base = live["metadata"].get("managedFields") if given is None else given
         new = with_metadata(strategies.carried(res, live, new, subresource), managedFields=base or None)
         new = apply_defaults(res, new)
@@ -109,11 +106,8 @@ class Pipeline:
             return live
         self._refuse_invalid(res, new, live, subresource)
         if base and not strategies.same(live, new):
-            now = stamp(self._clock.now_ns())
-            schema = self._definitions.schema(res)
-            managed = apply.track_update(
-                live, new, options.manager, subresource, now, schema, res.api_version
-            )
+            writer = self._writer(res, options, subresource)
+            managed = apply.track_update(self._definitions.schema(res), live, new, writer)
             new = with_metadata(new, managedFields=managed or None)
         return self._replaced(res, live, new, options)
 
@@ -133,17 +127,17 @@ class Pipeline:
         else:
             self._check_identity(res, live, wanted)
         schema = self._definitions.schema(res)
-        now = stamp(self._clock.now_ns())
-        new = apply.server_side_apply(
-            live, wanted, options.manager, options.force, schema, now, res, subresource
-        )
+        writer = self._writer(res, options, subresource)
+        new = apply.server_side_apply(schema, live, wanted, writer, force=options.force)
         managed = new["metadata"].get("managedFields", [])
+        if live is None:
+            new = strategies.born(res, new, self._clock.now_ns())
         new, _ = decode.decode(schema, res, new)
         if live is None:
             return self._created(res, new, options, managed)
         new = with_metadata(strategies.carried(res, live, new, subresource), managedFields=managed or None)
         new = apply_defaults(res, new)
-        if new == live:
+        if apply.unchanged(live, new):
             return live
         self._refuse_invalid(res, new, live, subresource)
         return self._replaced(res, live, new, options)
@@ -207,6 +201,9 @@ class Pipeline:
             return self.remove(res, live)
         return self._keep(res, new)
 
+    def _writer(self, res: Resource, options: WriteOptions, subresource: str = "") -> apply.Writer:
+        return apply.Writer(options.manager, res, stamp(self._clock.now_ns()), subresource)
+
     def _check_identity(self, res: Resource, live: Object, new: Object) -> None:
         """Raise StatusError 409 when the write is meant for another object, or for another state of it."""
         old, metadata = live["metadata"], new["metadata"]
@@ -259,8 +256,6 @@ class Pipeline:
             services = self._store.scan("services")
             taken = {o["spec"].get("clusterIP", "") for o in services}
             return admission.service(res, new, self._network, taken)
-        if res.name == "jobs.batch":
-            return admission.job(new)
         return self._definitions.admitted(new) if res.name == CRDS else new
 
     def _account_of(self, res: Resource, pod: Object) -> Object:

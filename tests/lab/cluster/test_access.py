@@ -62,12 +62,19 @@ def test_a_token_dies_with_its_account_and_its_pod(store, tokens) -> None:
     store.remove(RESOURCES.find("pods"), "shop", "p")
     assert refused(tokens, bound)
     assert not refused(tokens, free)
-    put(store, "serviceaccounts", "robot", "shop", metadata={"name": "robot", "namespace": "shop", "uid": "other"})
+    put(
+        store,
+        "serviceaccounts",
+        "robot",
+        "shop",
+        metadata={"name": "robot", "namespace": "shop", "uid": "other"},
+    )
     assert refused(tokens, free)
 
 
 @pytest.mark.parametrize(
-    "authorization", ["Bearer x", "Bearer a.b.c", "Basic dTpw", "Bearer ", "Bearer é", "Bearer ..", "nonsense"]
+    "authorization",
+    ["Bearer x", "Bearer a.b.c", "Basic dTpw", "Bearer ", "Bearer é", "Bearer ..", "nonsense"],
 )
 def test_bad_credentials_are_no_credentials(tokens, authorization: str) -> None:
     assert refused(tokens, authorization)

@@ -35,7 +35,12 @@ META = field(1, b"c") + field(2, b"") + field(3, b"shop") + field(7, 0) + field(
 
 
 def test_a_configmap() -> None:
-    raw = field(1, META) + field(2, entry(b"a", b"1")) + field(2, entry(b"b", b"2")) + field(3, entry(b"x", b"\0"))
+    raw = (
+        field(1, META)
+        + field(2, entry(b"a", b"1"))
+        + field(2, entry(b"b", b"2"))
+        + field(3, entry(b"x", b"\0"))
+    )
     assert parse(body("v1", "ConfigMap", raw)) == {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -4,9 +4,9 @@ import pytest
 
 from opslib.lab.cluster.cells import TABLES, duration
 from opslib.lab.cluster.jsonpaths import values_at
+from opslib.lab.cluster.metadata import stamp
 from opslib.lab.cluster.resources import Column, Resource, Resources
 from opslib.lab.cluster.tables import Tables
-from opslib.lab.cluster.metadata import stamp
 
 NOW_NS = 1_800_000_000_000_000_000
 RESOURCES = Resources()
@@ -49,9 +49,14 @@ def pod(*statuses: dict, phase: str = "Running", **status) -> dict:
         (pod(container({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})), "OOMKilled"),
         (pod(phase="Failed", reason="Evicted"), "Evicted"),
         (pod(initContainerStatuses=[container({"running": {}})]), "Init:0/1"),
-        (pod(initContainerStatuses=[container({"waiting": {"reason": "ErrImagePull"}})]), "Init:ErrImagePull"),
         (
-            pod(container({"running": {}}), initContainerStatuses=[container({"terminated": {"exitCode": 0}})]),
+            pod(initContainerStatuses=[container({"waiting": {"reason": "ErrImagePull"}})]),
+            "Init:ErrImagePull",
+        ),
+        (
+            pod(
+                container({"running": {}}), initContainerStatuses=[container({"terminated": {"exitCode": 0}})]
+            ),
             "Running",
         ),
     ],
@@ -64,7 +69,9 @@ def test_the_status_of_a_pod(obj: dict, text: str) -> None:
 
 def test_the_other_cells_of_a_pod() -> None:
     last = {"terminated": {"exitCode": 1, "finishedAt": stamp(NOW_NS - 16 * 60 * 10**9)}}
-    shown = cells("pods", pod(container({"running": {}}, ready=True, restarts=1, last=last), podIP="127.20.0.2"))
+    shown = cells(
+        "pods", pod(container({"running": {}}, ready=True, restarts=1, last=last), podIP="127.20.0.2")
+    )
     assert shown == {
         "Name": "x",
         "Ready": "1/1",
@@ -85,7 +92,12 @@ def test_cells_of_workloads_services_and_jobs() -> None:
         "template": {"spec": {"containers": [{"name": "a", "image": "i"}, {"name": "b", "image": "j"}]}},
     }
     shown = cells("deployments.apps", {"spec": spec, "status": {"readyReplicas": 1}})
-    assert (shown["Ready"], shown["Up-to-date"], shown["Images"], shown["Selector"]) == ("1/2", 0, "i,j", "app=web")
+    assert (shown["Ready"], shown["Up-to-date"], shown["Images"], shown["Selector"]) == (
+        "1/2",
+        0,
+        "i,j",
+        "app=web",
+    )
     service = {"spec": {"type": "ClusterIP", "ports": [{"port": 80}, {"port": 53, "protocol": "UDP"}]}}
     assert cells("services", service)["Port(s)"] == "80/TCP,53/UDP"
     times = {"startTime": stamp(NOW_NS - 60 * 10**9), "completionTime": stamp(NOW_NS - 55 * 10**9)}
@@ -114,8 +126,14 @@ def test_custom_columns_are_paths() -> None:
     )
     widgets = Resource("ex.io", "v1", "Widget", "widgets", custom=True, columns=columns)
     status = {"conditions": [{"type": "Other", "status": "x"}, {"type": "Ready", "status": "True"}]}
-    full = {"metadata": {"name": "a"}, "spec": {"size": 3}, "status": {**status, "since": stamp(NOW_NS - 10**9)}}
-    table = Tables(widgets, lambda: NOW_NS).table([full, {"metadata": {"name": "b"}}], {"resourceVersion": "7"})
+    full = {
+        "metadata": {"name": "a"},
+        "spec": {"size": 3},
+        "status": {**status, "since": stamp(NOW_NS - 10**9)},
+    }
+    table = Tables(widgets, lambda: NOW_NS).table(
+        [full, {"metadata": {"name": "b"}}], {"resourceVersion": "7"}
+    )
     assert [row["cells"] for row in table["rows"]] == [["a", "True", 3, "1s"], ["b", "<none>", None, None]]
     assert table["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
     bare = Tables(widgets, lambda: NOW_NS, "None").table([full], {})
