@@ -85,8 +85,13 @@ class Writer:
 
 
 def track_update(schema: Schema, old: Object | None, new: Object, writer: Writer) -> list[Object]:
-    """Return the managedFields after a create (`old` None) or an update; `new` bears those before it."""
+    """Return the managedFields after a create (`old` None) or an update; `new` bears those before it.
+
+    An object whose managedFields were cleared has none until somebody applies.
+    """
     owners = _owners(new, old)
+    if old is not None and not owners:
+        return []
     changes = _changes(schema, _empty(schema) if old is None else old, new)
     owned = frozenset(changes.added | changes.modified) - _NEVER
     kept = [owner.less(changes.added | changes.modified | changes.removed) for owner in owners]
@@ -229,7 +234,8 @@ def _outside(fields: Iterable[Path], ignored: Sequence[Path]) -> FieldSet:
 def _owners(obj: Object, fallback: Object | None = None) -> list[Owner]:
     """Return who manages the object; where its managedFields make no sense, who managed the fallback."""
     try:
-        return [_owner(entry) for entry in obj["metadata"].get("managedFields") or ()]
+        owners = [_owner(entry) for entry in obj["metadata"].get("managedFields") or ()]
+        return [owner for owner in owners if owner.fields]
     except ValueError:
         return _owners(fallback) if fallback is not None else []
 

@@ -47,11 +47,11 @@ class _Place:
         return ValueError(f"{found} {self.struct}{self.go} of type {_go_type(schema)}")
 
 
-def decode(schema: Schema, resource: Resource, obj: Object) -> tuple[Object, list[str]]:
+def decode(schema: Schema, resource: Resource, obj: Object, patch: Any = None) -> tuple[Object, list[str]]:
     """Return the object that the kind's fields allow, and the paths of the fields that were dropped.
 
     Raises:
-        StatusError: 400, a value has the wrong type.
+        StatusError: 400, a value has the wrong type; 422 where a patch made it so (`patch`: see `strict_patch`).
     """
     unknown: list[str] = []
     try:
@@ -62,6 +62,8 @@ def decode(schema: Schema, resource: Resource, obj: Object) -> tuple[Object, lis
         rest = {key: value for key, value in obj.items() if key != "metadata"}
         return {**shaped(schema, rest, unknown), "metadata": metadata}, unknown
     except (ValueError, QuantityError) as error:
+        if patch is not None:
+            raise _bad_patch(patch, str(error)) from None
         raise bad_request(f"{_handled(resource)}: {error}") from None
 
 
@@ -76,9 +78,11 @@ def strict_patch(patch: Any, unknown: Iterable[str], duplicates: Iterable[str] =
 
     `patch` is what it shows: a strategic patch itself, of other patches the text of the object that they made.
     """
-    cause = invalid(
-        "patch", as_go_prints(patch), f"strict decoding error: {', '.join(warnings(unknown, duplicates))}"
-    )
+    return _bad_patch(patch, f"strict decoding error: {', '.join(warnings(unknown, duplicates))}")
+
+
+def _bad_patch(patch: Any, complaint: str) -> StatusError:
+    cause = invalid("patch", as_go_prints(patch), complaint)
     return StatusError(422, "Invalid", f' "" is invalid: patch: {cause.message}', details={}, causes=[cause])
 
 

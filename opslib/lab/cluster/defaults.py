@@ -33,6 +33,7 @@ _OF_TYPE: Mapping[str, Mapping[str, Any]] = {
         "completionMode": "NonIndexed",
         "suspend": False,
         "podReplacementPolicy": "TerminatingOrFailed",
+        "manualSelector": False,
     },
     "v1.ObjectFieldSelector": {"apiVersion": "v1"},
     "v1.PodSpec": {
@@ -162,23 +163,33 @@ def _requested(container: Object) -> Object:
 
 
 def _job(obj: Object) -> Object:
-    """Complete once unless said otherwise; select pods by the Job's own uid."""
+    """Complete once unless said otherwise; bear the labels of the pods."""
     spec = obj.get("spec") or {}
     if "completions" not in spec and "parallelism" not in spec:
         obj = _with_spec(obj, completions=1)
-    uid, name = obj["metadata"].get("uid"), obj["metadata"].get("name")
-    template = spec.get("template")
-    if uid and template and not spec.get("selector") and not spec.get("manualSelector"):
-        owner = {"controller-uid": uid, "job-name": name}
-        owner |= {f"batch.kubernetes.io/{key}": value for key, value in owner.items()}
-        metadata = template.get("metadata") or {}
-        labelled = {**template, "metadata": {**metadata, "labels": {**metadata.get("labels", {}), **owner}}}
-        selector = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
-        obj = _with_spec(obj, selector=selector, template=labelled)
     labels = ((obj.get("spec") or {}).get("template") or {}).get("metadata", {}).get("labels")
     if labels and not obj["metadata"].get("labels"):
         obj = {**obj, "metadata": {**obj["metadata"], "labels": labels}}
     return _template(obj)
+
+
+def generated(resource: Resource, obj: Object) -> Object:
+    """Return a new object with what the server makes up for it and nobody manages: it needs the object's uid."""
+    spec = obj.get("spec") or {}
+    if resource.kind == "Service" and spec.get("type") != "ExternalName":
+        return _with_spec(obj, **{"ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", **spec})
+    if resource.kind != "Job" or spec.get("selector") or spec.get("manualSelector") or "template" not in spec:
+        return obj
+    uid = obj["metadata"]["uid"]
+    owner = {"controller-uid": uid, "job-name": obj["metadata"]["name"]}
+    owner |= {f"batch.kubernetes.io/{key}": value for key, value in owner.items()}
+    metadata = spec["template"].get("metadata") or {}
+    labels = {**metadata.get("labels", {}), **owner}
+    template = {**spec["template"], "metadata": {**metadata, "labels": labels}}
+    whole = _with_spec(
+        obj, selector={"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}, template=template
+    )
+    return _job(whole)
 
 
 def _service(obj: Object) -> Object:
@@ -191,8 +202,6 @@ def _service(obj: Object) -> Object:
     kind = spec.get("type") or "ClusterIP"
     if kind != "ExternalName":
         fields |= {"internalTrafficPolicy": spec.get("internalTrafficPolicy") or "Cluster"}
-        fields |= {"ipFamilies": spec.get("ipFamilies") or ["IPv4"]}
-        fields |= {"ipFamilyPolicy": spec.get("ipFamilyPolicy") or "SingleStack"}
     if kind in ("NodePort", "LoadBalancer"):
         fields |= {"externalTrafficPolicy": spec.get("externalTrafficPolicy") or "Cluster"}
     return _with_spec(obj, **fields)

@@ -8,7 +8,7 @@ from typing import Any
 
 from opslib.lab.cluster.decode import as_go_prints
 from opslib.lab.cluster.schema import Schema
-from opslib.lab.cluster.statuses import bad_patch, bad_request
+from opslib.lab.cluster.statuses import StatusError, bad_patch, bad_request
 
 _MOST_OPERATIONS = 10_000
 _MOST_COPIED = 3_000_000
@@ -33,9 +33,13 @@ def json_patch(value: Any, operations: Any) -> Any:
     """Return the value after all operations, in order.
 
     Raises:
-        StatusError: 422 and always the same text, whatever is wrong, as Kubernetes answers.
+        StatusError: 400 when it is no list; else 422 and always the same text, as Kubernetes answers.
     """
-    if not isinstance(operations, list) or len(operations) > _MOST_OPERATIONS:
+    if not isinstance(operations, list):
+        raise bad_request(
+            "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
+        )
+    if len(operations) > _MOST_OPERATIONS:
         raise bad_patch()
     copied = 0
     try:
@@ -126,7 +130,7 @@ def strategic_merge(value: Mapping[str, Any], patch: Mapping[str, Any], schema: 
     """Return the object with what the patch says: maps merge, lists merge by their merge key, null removes.
 
     Raises:
-        StatusError: 400, a directive makes no sense or an item lacks its merge key.
+        StatusError: 400, a directive makes no sense; 500, an item lacks its merge key (so answers Kubernetes).
     """
     directive = patch.get("$patch")
     if directive is not None:
@@ -220,9 +224,10 @@ def _scalar(value: Any) -> Any:
 
 
 def _key(item: Any, merge_key: str) -> Any:
-    """Return what tells the item apart from the others. Raises StatusError 400 where it says nothing."""
+    """Return what tells the item apart from the others. Raises StatusError 500 where it says nothing."""
     if not isinstance(item, dict) or merge_key not in item or isinstance(item[merge_key], dict | list):
-        raise bad_request(f"map: {as_go_prints(item)} does not contain declared merge key: {merge_key}")
+        text = f"map: {as_go_prints(item)} does not contain declared merge key: {merge_key}"
+        raise StatusError(500, "", text)
     return item[merge_key]
 
 

@@ -10,7 +10,7 @@ from opslib.lab.cluster import fieldsets
 from opslib.lab.cluster.options import Object
 from opslib.lab.cluster.resources import Resource
 from opslib.lab.cluster.schema import Schema
-from opslib.lab.cluster.statuses import internal
+from opslib.lab.cluster.statuses import StatusError
 
 _NUMBERS = ("int32", "int64", "number")
 
@@ -23,7 +23,7 @@ def require_typed(schema: Schema, applied: Object, resource: Resource) -> None:
         named = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}" if metadata else "/"
         found = errors[0] if len(errors) == 1 else "errors:\n" + "\n".join(f"  {error}" for error in errors)
         kind = f"{resource.api_version}, Kind={resource.kind}"
-        raise internal(f"failed to create typed patch object ({named}; {kind}): {found}")
+        raise StatusError(500, "", f"failed to create typed patch object ({named}; {kind}): {found}")
 
 
 _PLAIN: dict[str, tuple[tuple[type, ...], str]] = {

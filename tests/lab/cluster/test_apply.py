@@ -442,3 +442,17 @@ def test_paths_are_read_by_people() -> None:
     path = ("f:spec", "f:ports", 'k:{"containerPort":80,"protocol":"TCP"}', "f:name")
     assert text(path) == '.spec.ports[containerPort=80,protocol="TCP"].name'
     assert text(("f:metadata", "f:finalizers", 'v:"x"')) == '.metadata.finalizers[="x"]'
+
+
+def test_cleared_managed_fields_stay_clear_until_somebody_applies(live) -> None:
+    def change(obj):
+        obj["metadata"]["managedFields"] = [{}]
+        obj["spec"]["replicas"] = 7
+
+    cleared = updated(live, change, "m2")
+
+    assert cleared["metadata"]["managedFields"] == []
+    assert managers(applied(cleared, FIRST, "m1", T3, force=True)) == [
+        ("m1", "Apply"),
+        ("before-first-apply", "Update"),
+    ]

@@ -221,3 +221,16 @@ def test_hostile_bodies_are_a_400(body: bytes, yaml: bool) -> None:
 def test_only_yaml_may_be_no_json() -> None:
     with pytest.raises(StatusError, match="json parse error"):
         parse(b"a: 1")
+
+
+def test_a_patch_that_leads_to_a_wrong_type_is_a_422() -> None:
+    resource = RESOURCES.find("deployments.apps")
+    obj = {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": "x"}}
+    with pytest.raises(StatusError) as refused:
+        decode(schema_of(resource), resource, obj, patch={"spec": {"replicas": "x"}})
+
+    assert refused.value.code == 422
+    assert refused.value.body["message"] == (
+        ' "" is invalid: patch: Invalid value: "map[spec:map[replicas:x]]": json: cannot unmarshal string '
+        "into Go struct field DeploymentSpec.spec.replicas of type int32"
+    )

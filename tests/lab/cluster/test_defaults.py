@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from opslib.lab.cluster.decode import decode
-from opslib.lab.cluster.defaults import apply_defaults
+from opslib.lab.cluster.defaults import apply_defaults, generated
 from opslib.lab.cluster.resources import Resources
 from opslib.lab.cluster.schema import schema_of
 
@@ -119,7 +119,7 @@ def test_a_pod_asks_for_its_limits() -> None:
 def test_service_is_as_recorded() -> None:
     obj = completed("Service", spec={"selector": {"app": "x"}, "ports": [{"port": 80}]})
 
-    assert obj["spec"] == {
+    assert generated(RESOURCES.find("services"), obj)["spec"] == {
         "type": "ClusterIP",
         "ipFamilies": ["IPv4"],
         "ipFamilyPolicy": "SingleStack",
@@ -140,7 +140,8 @@ def test_string_data_of_a_secret_is_folded_in() -> None:
 
 
 def test_a_job_selects_its_own_pods() -> None:
-    obj = completed("Job", spec={"template": {"spec": {**pod_spec(), "restartPolicy": "Never"}}})
+    spec = {"template": {"spec": {**pod_spec(), "restartPolicy": "Never"}}}
+    obj = generated(RESOURCES.find("jobs.batch"), completed("Job", spec=spec))
 
     spec = obj["spec"]
     assert (spec["completions"], spec["parallelism"], spec["backoffLimit"]) == (1, 1, 6)

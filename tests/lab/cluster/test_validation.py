@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from opslib.lab.cluster.decode import decode
-from opslib.lab.cluster.defaults import apply_defaults
+from opslib.lab.cluster.defaults import apply_defaults, generated
 from opslib.lab.cluster.resources import Resources
 from opslib.lab.cluster.schema import schema_of
 from opslib.lab.cluster.validation import validate
@@ -26,7 +26,7 @@ def complete(obj: dict):
     resource = RESOURCES.of_kind(obj["apiVersion"], obj["kind"])
     decoded, _ = decode(schema_of(resource), resource, obj)
     decoded["metadata"].setdefault("uid", "u1")
-    return apply_defaults(resource, decoded)
+    return generated(resource, apply_defaults(resource, decoded))
 
 
 def causes(new: dict, old: dict | None = None) -> list[dict[str, str]]:
