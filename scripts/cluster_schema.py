@@ -44,6 +44,11 @@ def short(name: str) -> str:
     return ".".join(name.split(".")[-2:])
 
 
+PROPS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
+NESTED = {PROPS + "OrArray": "", PROPS + "OrBool": "?", PROPS + "OrStringArray": ""}
+"""Schemas inside schemas: in a structural one they are schemas, `?`: or a boolean."""
+
+
 class Types:
     """Definitions met so far, by short name, each field as its line."""
 
@@ -67,6 +72,8 @@ class Types:
 
     def type(self, schema: dict) -> str:
         target = reference(schema)
+        if target in NESTED:
+            return self.add(PROPS) + NESTED[target]
         if target:
             return PLAIN.get(target) or (self.add(target) if self.known[target].get("properties") else "any")
         if schema.get("type") == "array":

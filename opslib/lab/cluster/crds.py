@@ -170,7 +170,11 @@ _BOUNDS: Mapping[str, tuple[tuple[type, ...], str, _Holds]] = {
         "should have at least {} properties",
         lambda value, bound: len(value) >= bound,
     ),
-    "multipleOf": ((int, float), "should be a multiple of {}", lambda value, bound: not value % bound),
+    "multipleOf": (
+        (int, float),
+        "should be a multiple of {}",
+        lambda value, bound: not bound or not value % bound,
+    ),
 }
 _RANGE: Mapping[str, tuple[str, str, _Holds]] = {
     "minimum": ("greater", "exclusiveMinimum", operator.gt),
@@ -240,39 +244,31 @@ def _duplicate_causes(schema: Schema, value: list[Any], path: str) -> Iterator[C
 def definition_causes(definition: Object) -> Iterator[Cause]:
     """Yield what is wrong with a definition itself."""
     spec = definition.get("spec") or {}
-    names = spec.get("names") or {}
-    wanted = {
-        "spec.group": spec.get("group"),
-        "spec.names.plural": names.get("plural"),
-        "spec.names.kind": names.get("kind"),
-    }
-    yield from (causes.required(path) for path, value in wanted.items() if not value)
+    names, versions = spec.get("names") or {}, spec.get("versions") or []
+    name = definition["metadata"].get("name", "")
+    if name != f"{names.get('plural', '')}.{spec.get('group', '')}":
+        yield causes.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group')
+    if not spec.get("group"):
+        yield causes.required("spec.group")
+    yield from (causes.required(f"spec.names.{key}") for key in ("plural", "kind") if not names.get(key))
     if spec.get("scope") not in ("Cluster", "Namespaced"):
         yield causes.unsupported("spec.scope", spec.get("scope", ""), ["Cluster", "Namespaced"])
-    expected = f"{names.get('plural')}.{spec.get('group')}"
-    name = definition["metadata"].get("name", "")
-    if all(wanted.values()) and name != expected:
-        yield causes.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group')
-    versions = spec.get("versions") or []
     if sum(bool(version.get("storage")) for version in versions) != 1:
         shown = [version.get("name", "") for version in versions]
         yield causes.invalid(
             "spec.versions", shown, "must have exactly one version marked as storage version"
         )
     for n, version in enumerate(versions):
-        path = f"spec.versions[{n}].schema.openAPIV3Schema"
         root = (version.get("schema") or {}).get("openAPIV3Schema")
         if root is None:
-            yield causes.required(path, "schemas are required")
+            yield causes.required(f"spec.versions[{n}].schema.openAPIV3Schema")
         else:
-            yield from _structural_causes(root, path)
+            place = f"versions[{n}].schema" if len(versions) > 1 else "validation"
+            yield from _structural_causes(root, f"spec.{place}.openAPIV3Schema")
 
 
-def _structural_causes(node: Any, path: str) -> Iterator[Cause]:
+def _structural_causes(node: Mapping[str, Any], path: str) -> Iterator[Cause]:
     """Yield where a schema does not say what type a field has: such a schema is not structural."""
-    if not isinstance(node, dict):
-        yield causes.invalid(path, node, "must be a schema")
-        return
     free = node.get("x-kubernetes-int-or-string") or node.get("x-kubernetes-preserve-unknown-fields")
     if not node.get("type") and not free:
         yield causes.required(f"{path}.type", "must not be empty for specified object fields")

@@ -193,6 +193,10 @@ def _int_or_string(schema: Schema, value: Any, place: _Place, unknown: list[str]
     return value if isinstance(value, str) else _integer(schema, value, place, unknown)
 
 
+def _object_or_boolean(schema: Schema, value: Any, place: _Place, unknown: list[str]) -> Any:
+    return value if isinstance(value, bool) else _object(schema, value, place, unknown)
+
+
 def _quantity(_: Schema, value: Any, _place: _Place, _unknown: list[str]) -> Any:
     return str(parse_quantity("?" if isinstance(value, bool | dict | list) else value))
 
@@ -218,6 +222,7 @@ def _bytes(schema: Schema, value: Any, place: _Place, _: list[str]) -> Any:
 
 _READERS: dict[str, Callable[[Schema, Any, _Place, list[str]], Any]] = {
     "object": _object,
+    "object-or-boolean": _object_or_boolean,
     "map": _map,
     "list": _list,
     "string": _string,

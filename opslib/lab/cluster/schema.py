@@ -24,7 +24,7 @@ class Schema:
     """One value's type.
 
     `type`: object (has `fields`), map and list (have `items`), string, int32, int64, number, boolean, bytes, time,
-    quantity, int-or-string, or any. `name` is what Kubernetes calls an object's type (DeploymentSpec).
+    quantity, int-or-string, object-or-boolean, or any. `name` is what Kubernetes calls an object's type (DeploymentSpec).
     `list_type`: atomic, set, or map (`keys` tell its items apart). `atomic`: a map or object that is one value.
     `merge_key` and `strategy` ("merge", "retainKeys") steer strategic merge patches only.
     `default`: what an absent field is; {} marks structs that are always written out. `rules`: a CRD's constraints.
@@ -100,4 +100,6 @@ def _field(line: str, types: Mapping[str, Schema]) -> Schema:
 def _type(kind: str, types: Mapping[str, Schema]) -> Schema:
     if kind.startswith(("[]", "{}")):
         return Schema("list" if kind[0] == "[" else "map", items=_type(kind[2:], types))
+    if kind.endswith("?"):
+        return replace(types[kind[:-1]], type="object-or-boolean")
     return types.get(kind) or Schema(kind)

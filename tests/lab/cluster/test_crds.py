@@ -8,7 +8,8 @@ from opslib.lab.cluster import statuses
 from opslib.lab.cluster.apply import Writer, server_side_apply, track_update
 from opslib.lab.cluster.crds import definition_causes, resource_and_schema, schema_causes
 from opslib.lab.cluster.decode import decode
-from opslib.lab.cluster.resources import Column
+from opslib.lab.cluster.resources import Column, Resources
+from opslib.lab.cluster.schema import schema_of
 
 SPEC = {
     "type": "object",
@@ -269,14 +270,40 @@ UNTYPED = {**VERSION, "schema": {"openAPIV3Schema": {"type": "object", "properti
     ("definition", "fields"),
     [
         (WIDGETS, []),
-        (changed(group=""), ["spec.group"]),
+        (changed(group=""), ["metadata.name", "spec.group"]),
         (changed(scope="Everywhere"), ["spec.scope"]),
         (changed(versions=[]), ["spec.versions"]),
         (changed(versions=[{**VERSION, "storage": False}]), ["spec.versions"]),
         (changed(versions=[{**VERSION, "schema": {}}]), ["spec.versions[0].schema.openAPIV3Schema"]),
-        (changed(versions=[UNTYPED]), ["spec.versions[0].schema.openAPIV3Schema.properties[spec].type"]),
+        (changed(versions=[UNTYPED]), ["spec.validation.openAPIV3Schema.properties[spec].type"]),
         ({**WIDGETS, "metadata": {"name": "gadgets.ex.io"}}, ["metadata.name"]),
     ],
 )
 def test_a_definition_is_checked(definition, fields) -> None:
     assert [cause.field for cause in definition_causes(definition)] == fields
+
+
+DEFINITIONS = Resources().find("customresourcedefinitions.apiextensions.k8s.io")
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"type": "object", "minLength": "x"},
+        {"type": "array", "items": {"type": "string", "minLength": "x"}},
+        {"type": "array", "items": "x"},
+        {"type": "object", "additionalProperties": {"type": "string", "pattern": 1}},
+        {"type": "object", "properties": {"a": []}},
+    ],
+)
+def test_schemas_inside_schemas_are_typed(node: dict) -> None:
+    definition = changed(versions=[{**VERSION, "schema": {"openAPIV3Schema": node}}])
+    with pytest.raises(statuses.StatusError, match="json: cannot unmarshal"):
+        decode(schema_of(DEFINITIONS), DEFINITIONS, definition)
+
+
+def test_a_definition_is_read_as_it_is_written() -> None:
+    obj, unknown = decode(schema_of(DEFINITIONS), DEFINITIONS, WIDGETS)
+
+    assert unknown == []
+    assert obj["spec"]["versions"][0]["schema"] == VERSION["schema"]
