@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from opslib.lab.cluster import causes
@@ -180,31 +181,39 @@ _RANGE: Mapping[str, tuple[str, str, _Holds]] = {
     "minimum": ("greater", "exclusiveMinimum", operator.gt),
     "maximum": ("less", "exclusiveMaximum", operator.lt),
 }
-_SIZES = {"maxItems": (list, "items"), "maxProperties": (dict, "properties")}
+_SIZES = {list: "Items", dict: "Properties"}
 
 
 def _constraint_causes(rules: Mapping[str, Any], value: Any, path: str) -> Iterator[Cause]:
-    named = f"{path} in body"
-    for rule, (types, words, holds) in _BOUNDS.items():
-        if rule in rules and isinstance(value, types) and not holds(value, rules[rule]):
-            yield causes.invalid(path, value, f"{named} {words.format(rules[rule])}")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        for rule, (words, exclusive, inside) in _RANGE.items():
-            strict = bool(rules.get(exclusive))
-            bound = rules.get(rule, value)
-            if not inside(value, bound) and (strict or value != bound):
-                equal = "" if strict else " or equal to"
-                yield causes.invalid(path, value, f"{named} should be {words} than{equal} {_number(bound)}")
-    for rule, (kind, words) in _SIZES.items():
-        if isinstance(value, kind) and len(value) > rules.get(rule, len(value)):
-            text = f"Too many: {len(value)}: must have at most {rules[rule]} {words}"
-            yield Cause("FieldValueTooMany", text, path)
     if isinstance(value, str):
-        yield from _text_causes(rules, value, path)
+        yield from islice(_text_causes(rules, value, path), 1)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield from _number_causes(rules, value, path)
+    elif isinstance(value, dict | list):
+        kind = _SIZES[type(value)]
+        low, high, size = rules.get(f"min{kind}", 0), rules.get(f"max{kind}", len(value)), len(value)
+        if size > high:
+            text = f"Too many: {size}: must have at most {high} {kind.lower()}"
+            yield Cause("FieldValueTooMany", text, path)
+        if size < low:
+            yield causes.invalid(path, size, f"{path} in body should have at least {low} {kind.lower()}")
     if "enum" in rules and value not in rules["enum"]:
-        yield causes.unsupported(
-            path, value, [each if isinstance(each, str) else causes.shown(each) for each in rules["enum"]]
-        )
+        supported = [each if isinstance(each, str) else causes.shown(each) for each in rules["enum"]]
+        yield causes.unsupported(path, value, supported)
+
+
+def _number_causes(rules: Mapping[str, Any], value: float, path: str) -> Iterator[Cause]:
+    step = rules.get("multipleOf")
+    if step and value % step:
+        yield causes.invalid(path, value, f"{path} in body should be a multiple of {_number(step)}")
+    for rule, (words, exclusive, inside) in _RANGE.items():
+        strict = bool(rules.get(exclusive))
+        bound = rules.get(rule)
+        if bound is not None and not inside(value, bound) and (strict or value != bound):
+            equal = "" if strict else " or equal to"
+            yield causes.invalid(
+                path, value, f"{path} in body should be {words} than{equal} {_number(bound)}"
+            )
 
 
 def _number(value: float) -> str:
@@ -214,6 +223,10 @@ def _number(value: float) -> str:
 def _text_causes(rules: Mapping[str, Any], value: str, path: str) -> Iterator[Cause]:
     if len(value) > rules.get("maxLength", len(value)):
         yield causes.too_long(path, rules["maxLength"])
+    if len(value) < rules.get("minLength", 0):
+        yield causes.invalid(
+            path, value, f"{path} in body should be at least {rules['minLength']} chars long"
+        )
     pattern = _compiled(rules.get("pattern", ""))
     if pattern is not None and len(value) <= _LONGEST_MATCHED and pattern.search(value) is None:
         yield causes.invalid(path, value, f"{path} in body should match '{rules['pattern']}'")

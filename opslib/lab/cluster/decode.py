@@ -57,8 +57,7 @@ def decode(schema: Schema, resource: Resource, obj: Object, patch: Any = None) -
     try:
         if not resource.custom:
             return _object(schema, obj, _Place(), unknown), unknown
-        place = _Place().field("metadata", resource.kind)
-        metadata = _value(schema.at("metadata"), obj.get("metadata", {}), place, unknown)
+        metadata = _value(schema.at("metadata"), obj.get("metadata", {}), _Place("metadata"), unknown)
         rest = {key: value for key, value in obj.items() if key != "metadata"}
         return {**shaped(schema, rest, unknown), "metadata": metadata}, unknown
     except (ValueError, QuantityError) as error:

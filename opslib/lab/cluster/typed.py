@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,7 +40,7 @@ def _type_errors(schema: Schema, value: Any, path: str) -> Iterator[str]:
     if value is None:
         return
     if not isinstance(value, types) or (isinstance(value, bool) and schema.type in _NUMBERS):
-        yield f"{path}: expected {name}, got {_go_value(value)}"
+        yield f"{path}: expected {name}, got {_go_type(value)}"
         return
     if isinstance(value, dict) and schema.type in ("object", "map"):
         for key, content in value.items():
@@ -74,7 +73,13 @@ def _list_errors(schema: Schema, value: list[Any], path: str) -> Iterator[str]:
         )
 
 
-def _go_value(value: Any) -> str:
-    if isinstance(value, dict | list):
-        return "map[string]interface {}" if isinstance(value, dict) else "[]interface {}"
-    return json.dumps(value)
+def _go_type(value: Any) -> str:
+    """Return what Go calls the type of a JSON value."""
+    names = {
+        dict: "map[string]interface {}",
+        list: "[]interface {}",
+        str: "string",
+        bool: "bool",
+        int: "int64",
+    }
+    return names.get(type(value), "float64")

@@ -305,7 +305,7 @@ def test_status_is_not_owned_by_an_apply_of_the_object() -> None:
     ("obj", "complaint"),
     [
         (deployment(replicaz=1), ".spec.replicaz: field not declared in schema"),
-        (deployment(replicas="a"), '.spec.replicas: expected numeric (int or float), got "a"'),
+        (deployment(replicas="a"), ".spec.replicas: expected numeric (int or float), got string"),
         (deployment(template=[]), ".spec.template: expected map, got []interface {}"),
         (
             deployment(template={"spec": {"containers": [{"name": "c"}, {"name": "c"}]}}),

@@ -42,7 +42,7 @@ SPEC = {
                 },
             },
         },
-        "ratio": {"type": "number", "minimum": 0, "exclusiveMinimum": True},
+        "ratio": {"type": "number", "minimum": 0, "exclusiveMinimum": True, "multipleOf": 0.25},
     },
 }
 VERSION = {
@@ -131,7 +131,7 @@ def test_metadata_is_typed_as_everywhere() -> None:
     obj = {**widget(), "metadata": {"name": "w", "labels": {"a": 1}}}
     with pytest.raises(
         statuses.StatusError,
-        match=r"json: cannot unmarshal number into Go struct field ObjectMeta\.metadata\.labels of type string",
+        match=r"json: cannot unmarshal number into Go struct field ObjectMeta\.labels of type string",
     ):
         decode(SCHEMA, RESOURCE, obj)
 
@@ -172,7 +172,7 @@ def body(obj):
         ({"size": 1, "tags": list("abcd")}, ["spec.tags: Too many: 4: must have at most 3 items"]),
         (
             {"size": 1, "plain": []},
-            ["spec.plain: Invalid value: []: spec.plain in body should have at least 1 items"],
+            ["spec.plain: Invalid value: 0: spec.plain in body should have at least 1 items"],
         ),
         (
             {"size": 1, "ports": [{"number": 1}, {"number": 1}]},
@@ -194,6 +194,10 @@ def body(obj):
             [
                 'spec.labels.a: Invalid value: "integer": spec.labels.a in body must be of type string: "integer"'
             ],
+        ),
+        (
+            {"size": 1, "ratio": 0.3},
+            ["spec.ratio: Invalid value: 0.3: spec.ratio in body should be a multiple of 0.25"],
         ),
         ({"size": 1, "port": "http", "ratio": 1}, []),
         ({"size": 1, "port": 80, "name": "abc"}, []),
