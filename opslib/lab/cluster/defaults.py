@@ -181,7 +181,7 @@ def generated(resource: Resource, obj: Object) -> Object:
     if resource.kind != "Job" or spec.get("selector") or spec.get("manualSelector") or "template" not in spec:
         return obj
     uid = obj["metadata"]["uid"]
-    owner = {"controller-uid": uid, "job-name": obj["metadata"]["name"]}
+    owner = {"controller-uid": uid, "job-name": obj["metadata"].get("name", "")}
     owner |= {f"batch.kubernetes.io/{key}": value for key, value in owner.items()}
     metadata = spec["template"].get("metadata") or {}
     labels = {**metadata.get("labels", {}), **owner}
