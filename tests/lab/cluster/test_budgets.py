@@ -66,12 +66,14 @@ def test_evictions_stop_where_the_budget_ends_even_at_once(world: World) -> None
     body = refused.value.body
     assert (body["code"], body["reason"]) == (429, "TooManyRequests")
     assert body["message"] == "Cannot evict pod as it would violate the pod's disruption budget."
-    assert body["details"]["causes"] == [
-        {
-            "reason": "DisruptionBudget",
-            "message": "The disruption budget web needs 2 healthy pods and has 2 currently",
-        }
-    ]
+    assert body["details"] == {
+        "causes": [
+            {
+                "reason": "DisruptionBudget",
+                "message": "The disruption budget web needs 2 healthy pods and has 2 currently",
+            }
+        ]
+    }
     assert "deletionTimestamp" not in world.get("pods", second)["metadata"]
     world.time.run(5)
     eviction(world, second)

@@ -5,7 +5,7 @@ from cluster_world import World, job
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opslib.lab.cluster.controllers.jobs import Tally, end_of, retry_wait_s, wanted_pods
+from opslib.lab.cluster.controllers.jobs import Tally, end_of, pause_s, wanted_pods
 
 J = "jobs.batch"
 
@@ -21,37 +21,56 @@ def reached(world: World, kind: str, name: str = "once") -> bool:
     return any(c["type"] == kind for c in world.get(J, name).get("status", {}).get("conditions", ()))
 
 
-def reasons(world: World) -> list[tuple[str, str, str]]:
-    return [(c["type"], c["status"], c["reason"]) for c in world.get(J, "once")["status"]["conditions"]]
+def told(world: World) -> list[tuple[str, ...]]:
+    """Distinct statuses of the Job in their order: counters that are not zero, uncounted pods, conditions."""
+    found: list[tuple[str, ...]] = []
+    for event in world.history:
+        status = event.object.get("status") or {}
+        if event.resource != J or not status:
+            continue
+        counters = ("active", "ready", "terminating", "succeeded", "failed")
+        numbers = [f"{name} {status[name]}" for name in counters if status.get(name)]
+        waiting = [
+            f"uncounted {kind} {len(uids)}" for kind, uids in status["uncountedTerminatedPods"].items()
+        ]
+        conditions = [f"{c['type']}={c['status']} {c['reason']}" for c in status.get("conditions", ())]
+        now = (*numbers, *waiting, *conditions)
+        if now not in found[-1:]:
+            found.append(now)
+    return found
+
+
+MET, COMPLETE = "SuccessCriteriaMet=True CompletionsReached", "Complete=True CompletionsReached"
+LIMIT, FAILED = "FailureTarget=True BackoffLimitExceeded", "Failed=True BackoffLimitExceeded"
+LATE, OVER = "FailureTarget=True DeadlineExceeded", "Failed=True DeadlineExceeded"
 
 
 def test_a_job_completes_through_the_recorded_statuses(world: World) -> None:
     world.create(J, job())
     world.time.run_until(lambda: reached(world, "Complete"))
 
-    seen = [e.object["status"] for e in world.history if e.resource == J and e.object.get("status")]
-    running = next(s for s in seen if s.get("active"))
-    assert {k: v for k, v in running.items() if k not in {"startTime", "uncountedTerminatedPods"}} == {
-        "active": 1,
-        "ready": 0,
-        "terminating": 0,
-    }
-    kinds = [[c["type"] for c in s.get("conditions", ())] for s in seen]
-    assert [k for i, k in enumerate(kinds) if k not in kinds[:i]] == [
-        [],
-        ["SuccessCriteriaMet"],
-        ["SuccessCriteriaMet", "Complete"],
+    assert told(world) == [
+        ("active 1",),
+        ("uncounted succeeded 1", MET),
+        ("succeeded 1", MET, COMPLETE),
     ]
     status = world.get(J, "once")["status"]
-    assert (status["succeeded"], status.get("active"), status.get("failed")) == (1, None, None)
+    assert {k: v for k, v in status.items() if "Time" not in k and k != "conditions"} == {
+        "ready": 0,
+        "terminating": 0,
+        "succeeded": 1,
+        "uncountedTerminatedPods": {},
+    }
     assert status["completionTime"] >= status["startTime"]
-    (pod,) = world.names("pods")
-    assert pod.startswith("once-")
+    assert [c["message"] for c in status["conditions"]] == ["Reached expected number of succeeded pods"] * 2
+    (pod,) = world.api.list("pods")
+    assert pod["metadata"]["name"].startswith("once-")
+    assert pod["metadata"]["generateName"] == "once-"
+    assert "finalizers" not in pod["metadata"]
     assert world.events("Job") == [
-        ("SuccessfulCreate", f"Created pod: {pod}", "once"),
+        ("SuccessfulCreate", f"Created pod: {pod['metadata']['name']}", "once"),
         ("Completed", "Job completed", "once"),
     ]
-    assert "finalizers" not in world.get("pods", pod)["metadata"]
 
 
 def test_completions_run_as_many_at_once_as_allowed(world: World) -> None:
@@ -68,40 +87,82 @@ def test_completions_run_as_many_at_once_as_allowed(world: World) -> None:
     assert len(world.names("pods")) == 5
 
 
+def test_without_completions_one_success_and_no_pod_left_is_the_end(world: World) -> None:
+    world.create(J, job(completions=None, parallelism=2))
+    world.time.run_until(lambda: reached(world, "Complete"))
+    assert world.get(J, "once")["status"]["succeeded"] == 2
+
+
 def test_failures_are_tried_again_after_a_growing_pause_up_to_the_limit(world: World) -> None:
-    world.create(J, job("bad:v1", backoffLimit=2))
+    world.create(J, job("bad:v1", backoffLimit=1))
     world.time.run_until(lambda: reached(world, "Failed"), within_s=120)
 
-    made = [e.object["metadata"]["name"] for e in world.history if e.resource == "pods" and e.type == "ADDED"]
-    assert len(made) == 3
-    assert reasons(world) == [
-        ("FailureTarget", "True", "BackoffLimitExceeded"),
-        ("Failed", "True", "BackoffLimitExceeded"),
+    assert told(world) == [
+        ("active 1",),
+        ("uncounted failed 1",),
+        ("failed 1",),
+        ("active 1", "failed 1"),
+        ("failed 1", "uncounted failed 1", LIMIT),
+        ("failed 2", LIMIT, FAILED),
     ]
-    assert world.get(J, "once")["status"]["failed"] == 3
-    (last,) = [e for e in world.events("Job") if e[0] == "BackoffLimitExceeded"]
-    assert last[1] == "Job has reached the specified backoff limit"
-    assert 10 + 20 <= world.time.time_s < 40
+    assert 10 < world.time.time_s < 15
+    assert world.events("Job")[-1][:2] == (
+        "BackoffLimitExceeded",
+        "Job has reached the specified backoff limit",
+    )
+
+    world.create(J, job("bad:v1", name="again", backoffLimit=3))
+    before_s = world.time.time_s
+    world.time.run_until(lambda: reached(world, "Failed", "again"), within_s=200)
+    assert 10 + 20 + 40 < world.time.time_s - before_s < 80
 
 
-def test_a_deadline_ends_a_job_and_its_pods(world: World) -> None:
+def test_a_deadline_ends_a_job_when_its_last_pod_has_ended(world: World) -> None:
     world.create(J, job("app:v1", activeDeadlineSeconds=5))
-    world.time.run(4)
-    assert world.get(J, "once")["status"]["ready"] == 1
-    world.time.run(6)
+    world.time.run(10)
 
-    assert reasons(world)[-1] == ("Failed", "True", "DeadlineExceeded")
+    assert told(world) == [
+        ("active 1",),
+        ("active 1", "ready 1"),
+        ("terminating 1", "uncounted failed 1", LATE),
+        ("terminating 1", "failed 1", LATE),
+        ("failed 1", LATE),
+        ("failed 1", LATE, OVER),
+    ]
+    (pod,) = {o["metadata"]["name"] for e in world.history if (o := e.object)["kind"] == "Pod"}
     assert world.names("pods") == []
+    assert [event[:2] for event in world.events("Job")] == [
+        ("SuccessfulCreate", f"Created pod: {pod}"),
+        ("SuccessfulDelete", f"Deleted pod: {pod}"),
+        ("DeadlineExceeded", "Job was active longer than specified deadline"),
+    ]
 
 
-def test_a_pod_that_is_deleted_counts_as_failed_once_and_is_replaced(world: World) -> None:
+def test_a_pod_that_is_deleted_has_failed_once_and_is_replaced_after_the_pause(world: World) -> None:
     world.create(J, job("app:v1"))
     world.time.run(3)
+    world.history.clear()
     world.delete("pods", world.names("pods")[0])
-    world.time.run(30)
+    world.time.run(9)
+    assert world.names("pods") == []
+    world.time.run(5)
 
-    assert world.get(J, "once")["status"]["failed"] == 1
-    assert len(world.names("pods")) == 1
+    assert told(world) == [
+        ("terminating 1", "uncounted failed 1"),
+        ("terminating 1", "failed 1"),
+        ("failed 1",),
+        ("active 1", "failed 1"),
+        ("active 1", "ready 1", "failed 1"),
+    ]
+
+
+def test_less_parallelism_ends_pods_without_failure(world: World) -> None:
+    world.create(J, job("app:v1", completions=4, parallelism=3))
+    world.time.run(3)
+    world.history.clear()
+    world.patch(J, "once", {"spec": {"parallelism": 1}})
+    world.time.run(5)
+    assert told(world)[-2:] == [("active 1", "ready 1", "terminating 2"), ("active 1", "ready 1")]
 
 
 def test_a_finished_pod_that_is_deleted_before_it_is_counted_is_counted(world: World) -> None:
@@ -135,12 +196,29 @@ def test_a_deleted_job_leaves_no_pod_behind_its_finalizer(world: World) -> None:
     assert world.names("pods") == []
 
 
-def test_a_suspended_job_has_no_pods_until_it_goes_on(world: World) -> None:
-    world.create(J, job(suspend=True))
-    world.time.run(5)
-    assert world.names("pods") == []
+def test_a_suspended_job_has_no_pods_and_none_that_failed_until_it_goes_on(world: World) -> None:
+    world.create(J, job("app:v1", suspend=True))
+    world.time.run(2)
+    assert told(world) == [("Suspended=True JobSuspended",)]
+    assert "startTime" not in world.get(J, "once")["status"]
     world.patch(J, "once", {"spec": {"suspend": False}})
-    world.time.run_until(lambda: reached(world, "Complete"))
+    world.time.run(4)
+    assert told(world)[1:] == [
+        ("active 1", "Suspended=False JobResumed"),
+        ("active 1", "ready 1", "Suspended=False JobResumed"),
+    ]
+    started = world.get(J, "once")["status"]["startTime"]
+    world.history.clear()
+    world.patch(J, "once", {"spec": {"suspend": True}})
+    world.time.run(4)
+    assert told(world)[1:] == [
+        ("terminating 1", "Suspended=True JobSuspended"),
+        ("Suspended=True JobSuspended",),
+    ]
+    world.patch(J, "once", {"spec": {"suspend": False}})
+    world.time.run(2)
+    assert world.get(J, "once")["status"]["startTime"] > started
+    assert {"Suspended", "Resumed"} <= {reason for reason, _, _ in world.events("Job")}
 
 
 @pytest.mark.parametrize(
@@ -168,10 +246,8 @@ def test_never_more_pods_than_are_missing(completions: int, parallelism: int, su
     assert 0 <= wanted <= min(parallelism, max(0, completions - succeeded))
 
 
-@pytest.mark.parametrize(("failed", "pause_s"), [(1, 10), (2, 20), (3, 40), (6, 320), (7, 360), (500, 360)])
-def test_the_pause_doubles_up_to_six_minutes(failed: int, pause_s: float) -> None:
-    ended = {"state": {"terminated": {"finishedAt": "1970-01-01T00:16:40Z"}}}
-    pod = {"metadata": {}, "status": {"phase": "Failed", "containerStatuses": [ended]}}
-    pod["metadata"]["creationTimestamp"] = "1970-01-01T00:00:00Z"
-    assert retry_wait_s(failed, [pod], 1000.0) == pause_s
-    assert retry_wait_s(failed, [pod], 1000.0 + pause_s) == 0
+@pytest.mark.parametrize(
+    ("failed", "seconds"), [(0, 0), (1, 10), (2, 20), (3, 40), (6, 320), (7, 360), (500, 360)]
+)
+def test_the_pause_doubles_up_to_six_minutes(failed: int, seconds: float) -> None:
+    assert pause_s(failed) == seconds

@@ -113,6 +113,7 @@ def test_recreate_wants_all_replicas_available_and_none_more() -> None:
     assert rollout.goal({"replicas": 3, "strategy": {"type": "Recreate"}}) == Goal(3, 0, 0)
 
 
+@settings(deadline=None, max_examples=300)
 @given(goals(), st.lists(counts, min_size=1, max_size=4), counts, st.integers(0, 4))
 def test_a_resize_in_the_middle_of_a_roll_out_gives_every_replica_to_somebody(
     aim: Goal, old: list[int], new: int, room: int

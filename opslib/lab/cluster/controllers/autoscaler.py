@@ -26,6 +26,7 @@ PERIOD_S = 15.0
 _LONGEST_S = 3600.0  # the longest window that an object may ask for
 _NO_SCALE = "the HPA controller was unable to get the target's current scale"
 _IS_ZERO = "scaling is disabled since the replica count of the target is zero"
+_MILLI = 1_000_000  # in nano units: the grain of the averages that are shown
 _WARM_UP_S, _FIRST_READY_S = 300.0, 30.0  # a young pod's CPU is start-up work
 
 
@@ -131,8 +132,8 @@ class Autoscaler:
                 f"failed to get {name} utilization: did not receive metrics for targeted pods (pods might be unready)",
             )
         known = [each.used for each in samples if each.used is not None]
-        average = sum(known) // len(known)
-        current = {"averageValue": str(Quantity(average, "decimal" if name == "cpu" else "binary"))}
+        milli = sum(known) // len(known) // _MILLI * _MILLI
+        current = {"averageValue": str(Quantity(milli))}
         used = {"averageUtilization": scaling.utilisation(samples)} if per_cent else {}
         text = f"{name} resource utilization (percentage of request)" if per_cent else f"{name} resource"
         return _Wish(

@@ -15,12 +15,11 @@ from opslib.lab.cluster.controllers.rollout import pods_of
 from opslib.lab.cluster.metadata import stamp
 from opslib.lab.cluster.options import DeleteOptions, Object
 from opslib.lab.cluster.selectors import match_label_selector
-from opslib.lab.cluster.statuses import Cause, StatusError, internal, too_many_requests
+from opslib.lab.cluster.statuses import Cause, StatusError, internal
 from opslib.lab.cluster.store import Event
 
 BUDGETS = "poddisruptionbudgets.policy"
 _OWNERS = {"ReplicaSet": "replicasets.apps"}
-_RETRY_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +122,5 @@ def _check(api: Api, budget: Object, pod: Object) -> None:
         text = (
             f"The disruption budget {name} needs {now.desired} healthy pods and has {now.healthy} currently"
         )
-        raise refused(Cause("DisruptionBudget", text))
-
-
-def refused(cause: Cause) -> StatusError:
-    """Return the answer to an eviction that a budget forbids."""
-    message = "Cannot evict pod as it would violate the pod's disruption budget."
-    return too_many_requests(message, _RETRY_S, [cause])
+        refused = "Cannot evict pod as it would violate the pod's disruption budget."
+        raise StatusError(429, "TooManyRequests", refused, causes=[Cause("DisruptionBudget", text)])

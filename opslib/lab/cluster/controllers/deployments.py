@@ -91,12 +91,10 @@ class Deployments:
             return None
         view = self._view(self._noted_pause(deployment))
         if objects.is_deleted(deployment):
-            return self._report(key, progressing=False)
+            return self._report(view, progressing=False)
         if view.paused or view.is_resized:
-            return self._resize(key, view)
-        if view.rolling:
-            return self._roll(key, view)
-        return self._recreate(key, view)
+            return self._resize(view)
+        return self._roll(view) if view.rolling else self._recreate(view)
 
     def _view(self, deployment: Object) -> _View:
         candidates = self._api.list(SETS, objects.key_of(deployment)[0])
@@ -107,16 +105,16 @@ class Deployments:
         new = same[0] if same else None
         return _View(deployment, new, [each for each in mine if each is not new])
 
-    def _resize(self, key: Key, view: _View) -> float | None:
+    def _resize(self, view: _View) -> float | None:
         view = self._noted_revision(view)
         new, old = _size(view.new) if view.new else None, [_size(each) for each in view.old]
         sizes = rollout.resize(view.aim, new, old, rolling=view.rolling)
         for each in view.every:
             size = sizes.get(each["metadata"]["name"], each["spec"]["replicas"])
             self._scale(view, each, size, always=bool(each["spec"]["replicas"]))
-        return self._report(key, progressing=False)
+        return self._report(view, progressing=False)
 
-    def _roll(self, key: Key, view: _View) -> float | None:
+    def _roll(self, view: _View) -> float | None:
         old = [_size(each) for each in view.old]
         if view.new is None:
             self._create(view, rollout.first_size(view.aim, old))
@@ -127,17 +125,17 @@ class Deployments:
             self._scale(view, each, steps.get(each["metadata"]["name"], each["spec"]["replicas"]))
         if not steps:
             self._forget(view)
-        return self._report(key)
+        return self._report(view)
 
-    def _recreate(self, key: Key, view: _View) -> float | None:
+    def _recreate(self, view: _View) -> float | None:
         """Begin the new only when the last pod of the old has gone."""
         if any(each["spec"]["replicas"] for each in view.old):
             for each in view.old:
                 self._scale(view, each, 0)
-            return self._report(key)
-        pods = self._api.list("pods", key[0])
+            return self._report(view)
+        pods = self._api.list("pods", view.deployment["metadata"]["namespace"])
         if any(not objects.is_finished(pod) for each in view.old for pod in objects.owned(pods, each)):
-            return self._report(key)
+            return self._report(view)
         if view.new is None:
             self._create(view, view.aim.replicas)
             return None
@@ -145,7 +143,7 @@ class Deployments:
         if view.new is not None:
             self._scale(view, view.new, view.aim.replicas)
         self._forget(view)
-        return self._report(key)
+        return self._report(view)
 
     def _create(self, view: _View, replicas: int) -> None:
         """Make the ReplicaSet of a new template; its event brings the next reconcile."""
@@ -164,7 +162,11 @@ class Deployments:
         if replicas:
             self._note_scaling(view.deployment, hashed, 0, replicas)
         revised = _annotated(view.deployment, {rollout.REVISION: str(rollout.revision(made))})
-        self._progress(revised, "True", progress.CREATED, f'Created new replica set "{hashed}"')
+        now = objects.condition(revised, "Progressing")
+        if now is not None and now["reason"] == progress.RESUMED:  # it says so until the first progress
+            objects.write_status(self._api, DEPLOYMENTS, revised, revised["status"])
+        else:
+            self._progress(revised, "True", progress.CREATED, f'Created new replica set "{hashed}"')
 
     def _noted_revision(self, view: _View) -> _View:
         """Give the present ReplicaSet the highest revision, and its Deployment the same."""
@@ -234,9 +236,8 @@ class Deployments:
         for each in rollout.expired(idle, view.deployment["spec"].get("revisionHistoryLimit", 10)):
             objects.delete(self._api, SETS, each)
 
-    def _report(self, key: Key, *, progressing: bool = True) -> float | None:
-        """Write the status as it is now; return when the progress deadline has to be looked at."""
-        view = self._view(self._api.get(DEPLOYMENTS, *key))
+    def _report(self, view: _View, *, progressing: bool = True) -> float | None:
+        """Write the status as it was found, before what was scaled just now; return when the progress deadline passes."""
         now_ns = self._clock.now_ns()
         status = progress.status_of(view.deployment, view.every, view.new, view.aim, now_ns)
         if not progressing:

@@ -22,7 +22,7 @@ from opslib.lab.cluster.store import Event
 
 TTL_S = 3600.0
 _SWEEP_S = 60.0
-_SIMILAR, _SIMILAR_S = 10, 600.0  # so many different messages in so long are told apart
+_SIMILAR, _SIMILAR_S = 9, 600.0  # so many different messages in so long are told apart
 _REMEMBERED = 4096
 _Value = TypeVar("_Value")
 

@@ -1,11 +1,13 @@
 """Jobs: pods that run to their end, as often as asked for; each finished pod is counted once.
 
 Pods bear a finalizer until they are counted: first the status names the pod, then its finalizer goes, then the counter
-rises, so a pod that is deleted, or an end of this process in between, loses no count and doubles none.
+rises, so a pod that is deleted, or an end of this process in between, loses no count and doubles none. The statuses come
+in the order that was recorded from a real cluster.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from opslib.core.clock import Clock
@@ -21,12 +23,14 @@ from opslib.lab.cluster.store import Event
 JOBS = "jobs.batch"
 TRACKING = "batch.kubernetes.io/job-tracking"
 _RETRY_S, _LONGEST_RETRY_S = 10.0, 360.0
-_REACHED = "CompletionsReached"
+_REACHED, _SUSPENDED = "CompletionsReached", "Suspended"
 _TARGETS = {"SuccessCriteriaMet", "FailureTarget"}
-_ENDS = {
+_TEXTS = {
     _REACHED: "Reached expected number of succeeded pods",
     "BackoffLimitExceeded": "Job has reached the specified backoff limit",
     "DeadlineExceeded": "Job was active longer than specified deadline",
+    "JobSuspended": "Job suspended",
+    "JobResumed": "Job resumed",
 }
 
 
@@ -41,15 +45,18 @@ class Tally:
 
 
 class Jobs:
-    """The Job controller."""
+    """The Job controller. Remembers of each Job how often it failed in a row, and when last, unix seconds."""
 
     def __init__(self, api: Api, clock: Clock, recorder: Recorder) -> None:
         self._api = api
         self._clock = clock
         self._recorder = recorder
+        self._failures: dict[str, tuple[int, float]] = {}
 
     def keys(self, event: Event) -> set[Key]:
         if event.resource == JOBS:
+            if event.type == "DELETED":
+                self._failures.pop(event.object["metadata"]["uid"], None)
             return {objects.key_of(event.object)}
         return objects.owner_keys(event, "Job") if event.resource == "pods" else set()
 
@@ -57,92 +64,109 @@ class Jobs:
         job = objects.find(self._api, JOBS, *key)
         pods = self._api.list("pods", key[0])
         if job is None or objects.is_deleted(job):
-            self._release([pod for pod in pods if _is_of(pod, key[1], job)])
+            self._release(pod for pod in pods if _is_of(pod, key[1], job))
             return None
         if is_ended(job):
             return self._expire(job, objects.owned(pods, job))
-        mine = objects.owned(pods, job)
-        if self._count(job, mine):
-            return None  # its own write brings the next look
-        return self._run(job, [pod for pod in mine if objects.is_active(pod)], mine)
+        return self._advance(job, objects.owned(pods, job))
 
-    def _count(self, job: Object, pods: list[Object]) -> bool:
-        """Move newly finished pods into the counters, one write at a time; return whether there was something to do."""
-        status = job.get("status") or {}
-        uncounted: dict[str, list[str]] = status.get("uncountedTerminatedPods") or {}
-        known = {uid for uids in uncounted.values() for uid in uids}
-        held = {pod["metadata"]["uid"]: pod for pod in pods if TRACKING in _finalizers(pod)}
-        new = [
-            uid
-            for uid, pod in held.items()
-            if uid not in known and (objects.is_finished(pod) or objects.is_deleted(pod))
-        ]
-        if new:
-            good = [uid for uid in new if objects.phase(held[uid]) == "Succeeded"]
-            bad = [uid for uid in new if uid not in good]
-            named = {
-                "succeeded": [*uncounted.get("succeeded", []), *good],
-                "failed": [*uncounted.get("failed", []), *bad],
-            }
-            self._write(job, status | {"uncountedTerminatedPods": {k: v for k, v in named.items() if v}})
-        elif known:
-            self._release([held[uid] for uid in sorted(known & held.keys())])
-            counts = {name: status.get(name, 0) + len(uids) for name, uids in uncounted.items()}
-            self._write(job, status | counts | {"uncountedTerminatedPods": {}})
-        return bool(new or known)
+    def _advance(self, job: Object, pods: list[Object]) -> float | None:
+        """Bring the pods to what is wanted, then note that: what has finished, and what follows of it."""
+        now_s, spec, status = self._clock.now_ns() / 1e9, job["spec"], self._begun(job)
+        uncounted = finished(status, pods)
+        wait_s = self._wait_s(job, uncounted)
+        active = [pod for pod in pods if objects.is_active(pod)]
+        tally = _tally(status, uncounted, active)
+        limit_s = spec.get("activeDeadlineSeconds") if "startTime" in status else None
+        left_s = None if limit_s is None else objects.seconds(status["startTime"]) + limit_s - now_s
+        conditions = list(status.get("conditions") or ())
+        reason = end_of(spec, tally, overdue=left_s is not None and left_s <= 0)
+        if reason and _target(conditions) is None:
+            conditions.append(
+                self._condition("SuccessCriteriaMet" if reason == _REACHED else "FailureTarget", reason)
+            )
+        wanted = 0 if _target(conditions) else wanted_pods(spec, tally)
+        surplus = active[wanted:]
+        self._end_pods(job, surplus)
+        if _target(conditions) is None:
+            self._release(surplus)  # nobody's failure
+        else:
+            uncounted["failed"] += [pod["metadata"]["uid"] for pod in surplus]
+        made = self._fill(job, wanted - len(active)) if wait_s <= 0 else 0
+        kept = active[:wanted]
+        counts = {
+            "active": len(kept) + made,
+            "ready": sum(objects.ready_since(pod) is not None for pod in kept),
+        }
+        counts["terminating"] = sum(objects.is_deleted(p) and not objects.is_finished(p) for p in pods) + len(
+            surplus
+        )
+        self._note(job, status | counts | {"conditions": conditions}, uncounted, pods)
+        return min((each for each in (left_s, wait_s) if each and each > 0), default=None)
 
-    def _run(self, job: Object, active: list[Object], pods: list[Object]) -> float | None:
-        now_ns = self._clock.now_ns()
-        status = {"startTime": stamp(now_ns), "uncountedTerminatedPods": {}} | (job.get("status") or {})
-        limit_s = job["spec"].get("activeDeadlineSeconds")
-        left_s = None if limit_s is None else objects.seconds(status["startTime"]) + limit_s - now_ns / 1e9
-        tally = Tally(status.get("succeeded", 0), status.get("failed", 0), len(active), _restarts(active))
-        reason = end_of(job["spec"], tally, overdue=left_s is not None and left_s <= 0)
-        ending = next((c for c in status.get("conditions", ()) if c["type"] in _TARGETS), None)
-        terminating = sum(objects.is_deleted(pod) and not objects.is_finished(pod) for pod in pods)
-        if ending is not None:
-            if not active and not terminating:
-                self._end(job, status, ending["reason"])
-            return None
-        if reason:
-            self._end_pods(active)
-            target = self._condition("SuccessCriteriaMet" if reason == _REACHED else "FailureTarget", reason)
-            gone = {"active": 0, "ready": 0, "terminating": terminating + len(active)}
-            self._write(job, status | gone | {"conditions": [*status.get("conditions", ()), target]})
-            return None
-        wait_s = retry_wait_s(tally.failed, pods, now_ns / 1e9) if tally.failed else 0.0
-        made = 0 if wait_s > 0 else self._fill(job, active, tally)
-        ready = sum(objects.ready_since(pod) is not None for pod in active)
-        self._write(job, status | {"active": len(active) + made, "ready": ready, "terminating": terminating})
-        return min((each for each in (left_s, wait_s) if each), default=None)
+    def _begun(self, job: Object) -> Object:
+        """Return the status with the time of the start, which a suspended Job does not have yet or begins anew."""
+        status: Object = {"uncountedTerminatedPods": {}} | (job.get("status") or {})
+        now = objects.condition(job, _SUSPENDED)
+        suspended = bool(job["spec"].get("suspend"))
+        was = now is not None and now["status"] == "True"
+        if suspended != was:
+            reason = "JobSuspended" if suspended else "JobResumed"
+            told = self._condition(_SUSPENDED, reason) | {"status": str(suspended)}
+            status["conditions"] = objects.set_condition(status.get("conditions") or (), told)
+            self._recorder.record(job, "Normal", reason.removeprefix("Job"), _TEXTS[reason])
+        if not suspended and (was or "startTime" not in status):
+            status["startTime"] = stamp(self._clock.now_ns())
+        return status
 
-    def _fill(self, job: Object, active: list[Object], tally: Tally) -> int:
-        """Start the pods that are missing, end those too many; return how many were started."""
-        missing = wanted_pods(job["spec"], tally) - len(active)
-        self._end_pods(active[missing:] if missing < 0 else [])
+    def _wait_s(self, job: Object, uncounted: dict[str, list[str]]) -> float:
+        """Note new successes and failures; return how long the next pod has to wait."""
+        uid, now_s = job["metadata"]["uid"], self._clock.now_ns() / 1e9
+        before = (job.get("status") or {}).get("uncountedTerminatedPods") or {}
+        new = {kind: len(uids) - len(before.get(kind) or ()) for kind, uids in uncounted.items()}
+        if new["succeeded"]:
+            self._failures.pop(uid, None)
+        elif new["failed"]:
+            self._failures[uid] = (self._failures.get(uid, (0, 0.0))[0] + new["failed"], now_s)
+        failed, last_s = self._failures.get(uid, (0, 0.0))
+        return last_s + pause_s(failed) - now_s
+
+    def _note(self, job: Object, status: Object, uncounted: dict[str, list[str]], pods: list[Object]) -> None:
+        """Name the finished pods, let them go, count them; say that the Job has ended once the last pod has."""
+        named = {kind: uids for kind, uids in uncounted.items() if uids}
+        written = self._write(job, status | {"uncountedTerminatedPods": named})
+        status = written["status"]
+        uids = {uid for each in named.values() for uid in each}
+        self._release(pod for pod in pods if pod["metadata"]["uid"] in uids)
+        counts = {kind: status.get(kind, 0) + len(each) for kind, each in named.items()}
+        conditions, target = status.get("conditions") or [], _target(status.get("conditions") or [])
+        done: Object = {"uncountedTerminatedPods": {}, "conditions": conditions}
+        if target is not None and not status.get("active") and not status["terminating"]:
+            good = target["reason"] == _REACHED
+            last = self._condition("Complete" if good else "Failed", target["reason"])
+            done |= {"conditions": [*conditions, last]} | (
+                {"completionTime": last["lastTransitionTime"]} if good else {}
+            )
+            told = (
+                ("Normal", "Completed", "Job completed")
+                if good
+                else ("Warning", target["reason"], last["message"])
+            )
+            self._recorder.record(job, *told)
+        self._write(written, status | counts | done)
+
+    def _fill(self, job: Object, missing: int) -> int:
         for _ in range(missing):
             pod = pod_of(job, f"{job['metadata']['name']}-{suffix()}")
             pod = with_metadata(pod, generateName=f"{job['metadata']['name']}-", finalizers=[TRACKING])
-            made = self._api.create("pods", objects.key_of(job)[0], pod, objects.WRITE)
-            self._recorder.record(
-                job, "Normal", "SuccessfulCreate", f"Created pod: {made['metadata']['name']}"
-            )
+            made = self._api.create("pods", job["metadata"]["namespace"], pod, objects.WRITE)
+            text = f"Created pod: {made['metadata']['name']}"
+            self._recorder.record(job, "Normal", "SuccessfulCreate", text)
         return max(0, missing)
-
-    def _end(self, job: Object, status: Object, reason: str) -> None:
-        """Say that the Job has ended, once the last of its pods has."""
-        last = self._condition("Complete" if reason == _REACHED else "Failed", reason)
-        done = {"completionTime": last["lastTransitionTime"]} if reason == _REACHED else {}
-        gone = {"active": 0, "ready": 0, "terminating": 0}
-        self._write(job, status | gone | done | {"conditions": [*status["conditions"], last]})
-        if reason == _REACHED:
-            self._recorder.record(job, "Normal", "Completed", "Job completed")
-        else:
-            self._recorder.record(job, "Warning", reason, _ENDS[reason])
 
     def _condition(self, kind: str, reason: str) -> Object:
         at = stamp(self._clock.now_ns())
-        told = {"type": kind, "status": "True", "reason": reason, "message": _ENDS[reason]}
+        told = {"type": kind, "status": "True", "reason": reason, "message": _TEXTS[reason]}
         return told | {"lastProbeTime": at, "lastTransitionTime": at}
 
     def _expire(self, job: Object, pods: list[Object]) -> float | None:
@@ -162,31 +186,44 @@ class Jobs:
         objects.delete(self._api, JOBS, job)
         return None
 
-    def _end_pods(self, pods: list[Object]) -> None:
+    def _end_pods(self, job: Object, pods: list[Object]) -> None:
         for pod in pods:
             objects.delete(self._api, "pods", pod)
-        self._release(pods)
+            self._recorder.record(
+                job, "Normal", "SuccessfulDelete", f"Deleted pod: {pod['metadata']['name']}"
+            )
 
-    def _release(self, pods: list[Object]) -> None:
+    def _release(self, pods: Iterable[Object]) -> None:
         for pod in pods:
             now = objects.find(self._api, "pods", *objects.key_of(pod))
             if now is not None and TRACKING in _finalizers(now):
                 left = [each for each in _finalizers(now) if each != TRACKING]
                 objects.update(self._api, "pods", with_metadata(now, finalizers=left or None))
 
-    def _write(self, job: Object, status: Object) -> None:
-        counters = ("active", "succeeded", "failed")
+    def _write(self, job: Object, status: Object) -> Object:
+        counters = ("active", "succeeded", "failed", "conditions")
         kept = {name: value for name, value in status.items() if value or name not in counters}
-        objects.write_status(self._api, JOBS, job, kept)
-
-
-def _restarts(pods: list[Object]) -> int:
-    statuses = [each for pod in pods for each in pod["status"].get("containerStatuses") or ()]
-    return sum(each.get("restartCount", 0) for each in statuses)
+        return objects.write_status(self._api, JOBS, job, kept)
 
 
 def is_ended(job: Object) -> bool:
     return objects.condition(job, "Complete") is not None or objects.condition(job, "Failed") is not None
+
+
+def finished(status: Object, pods: list[Object]) -> dict[str, list[str]]:
+    """Return the uids of pods that are finished and not counted yet: those the status names, and new ones.
+
+    A pod that is deleted before it has succeeded has failed.
+    """
+    named = {
+        kind: list(status["uncountedTerminatedPods"].get(kind) or ()) for kind in ("succeeded", "failed")
+    }
+    for pod in pods:
+        uid = pod["metadata"]["uid"]
+        ended = objects.is_finished(pod) or objects.is_deleted(pod)
+        if ended and TRACKING in _finalizers(pod) and not any(uid in uids for uids in named.values()):
+            named["succeeded" if objects.phase(pod) == "Succeeded" else "failed"].append(uid)
+    return named
 
 
 def end_of(spec: Object, tally: Tally, *, overdue: bool) -> str:
@@ -213,17 +250,20 @@ def wanted_pods(spec: Object, tally: Tally) -> int:
     return min(parallel, max(0, completions - tally.succeeded))
 
 
-def retry_wait_s(failed: int, pods: list[Object], now_s: float) -> float:
-    """Return how long to wait before the next pod: 10 s after the first failure, doubled for each, at most 6 min."""
-    ends = [_finished_s(pod) for pod in pods if objects.phase(pod) == "Failed"]
-    pause_s = min(_LONGEST_RETRY_S, _RETRY_S * 2.0 ** min(failed - 1, 10))
-    return max(0.0, max(ends, default=now_s - pause_s) + pause_s - now_s)
+def pause_s(failed: int) -> float:
+    """Return the pause after so many failures in a row: 10 s, doubled for each, at most 6 min."""
+    return min(_LONGEST_RETRY_S, _RETRY_S * 2.0 ** min(failed - 1, 10)) if failed else 0.0
 
 
-def _finished_s(pod: Object) -> float:
-    ends = [c.get("state", {}).get("terminated") for c in pod["status"].get("containerStatuses") or ()]
-    times = [objects.seconds(end["finishedAt"]) for end in ends if end and end.get("finishedAt")]
-    return max(times, default=objects.seconds(pod["metadata"]["creationTimestamp"]))
+def _target(conditions: list[Object]) -> Object | None:
+    return next((each for each in conditions if each["type"] in _TARGETS), None)
+
+
+def _tally(status: Object, uncounted: dict[str, list[str]], active: list[Object]) -> Tally:
+    statuses = [each for pod in active for each in pod["status"].get("containerStatuses") or ()]
+    restarts = sum(each.get("restartCount", 0) for each in statuses)
+    succeeded, failed = (status.get(kind, 0) + len(uncounted[kind]) for kind in ("succeeded", "failed"))
+    return Tally(succeeded, failed, len(active), restarts)
 
 
 def _is_of(pod: Object, name: str, job: Object | None) -> bool:

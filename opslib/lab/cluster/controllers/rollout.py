@@ -168,7 +168,11 @@ def _shared(aim: Goal, active: Sequence[Size]) -> dict[str, int]:
         part = min(max(share, 0), missing - added) if missing > 0 else max(min(share, 0), missing - added)
         sizes[each.name] += part
         added += part
-    sizes[ranked[0].name] = max(0, sizes[ranked[0].name] + missing - added)
+    left = missing - added  # of rounding: the largest takes it, as far as it has so many
+    for each in ranked:
+        part = max(left, -sizes[each.name])
+        sizes[each.name] += part
+        left -= part
     return sizes
 
 
