@@ -141,11 +141,15 @@ class Api:
 
     def _patched(self, res: Resource, part: Object, patch: Any, patch_type: str) -> Object:
         if patch_type == "json":
-            return patches.json_patch(part, patch)
+            new = patches.json_patch(part, patch)
+            if not isinstance(new, dict):
+                raise statuses.bad_patch()
+            return new
         if not isinstance(patch, dict):
             raise statuses.bad_request("the patch is no JSON object")
         if patch_type == "merge":
-            return patches.merge_patch(part, patch)
+            merged: Object = patches.merge_patch(part, patch)
+            return merged
         if res.custom:
             raise statuses.not_acceptable_body(
                 "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"

@@ -11,7 +11,7 @@ from opslib.lab.cluster.resources import Resource, Resources
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 MAJOR, MINOR, GIT_VERSION = "1", "34", "v1.34.2+opslib-practice"
 # subresource -> (group, version, kind, verbs); "" stands for the resource's own
-_PARTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
+PARTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "status": ("", "", "", ("get", "patch", "update")),
     "scale": ("autoscaling", "v1", "Scale", ("get", "patch", "update")),
     "log": ("", "", "", ("get",)),
@@ -96,7 +96,7 @@ def _entries(resource: Resource) -> list[Object]:
         }
     ]
     for part in resource.subresources:
-        part_group, part_version, kind, verbs = _PARTS[part]
+        part_group, part_version, kind, verbs = PARTS[part]
         where = {"group": part_group, "version": part_version} if part_version else {}
         name = {"name": f"{resource.plural}/{part}", "singularName": ""}
         entries.append({**name, **common, **where, "kind": kind or resource.kind, "verbs": list(verbs)})
@@ -140,7 +140,7 @@ def _aggregate(resource: Resource) -> dict[str, Any]:
     }
     parts = []
     for part in resource.subresources:
-        part_group, part_version, kind, verbs = _PARTS[part]
+        part_group, part_version, kind, verbs = PARTS[part]
         response = {"group": part_group, "version": part_version, "kind": kind or resource.kind}
         parts.append({"subresource": part, "responseKind": response, "verbs": list(verbs)})
     return {**entry, "subresources": parts} if parts else entry

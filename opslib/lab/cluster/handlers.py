@@ -9,11 +9,13 @@ from typing import Any
 from opslib.lab.cluster import bodies, protobuf, statuses
 from opslib.lab.cluster.access import Rules, Tokens, User
 from opslib.lab.cluster.api import Api, Logs, Usage
+from opslib.lab.cluster.decode import decode
 from opslib.lab.cluster.lists import Page, Selection, list_page
 from opslib.lab.cluster.options import Object
 from opslib.lab.cluster.parameters import delete_options, write_options
 from opslib.lab.cluster.paths import Target
 from opslib.lab.cluster.reviews import review
+from opslib.lab.cluster.schema import schema_of
 from opslib.lab.cluster.subresources import Evict, act
 from opslib.lab.cluster.tables import Tables
 from opslib.lab.cluster.watches import Watch, Watches, truth
@@ -148,7 +150,7 @@ class Handlers:
             return Answer(act(self.api, self.tokens, self.evict, target, obj), 201)
         res = target.resource
         if not res.stored:
-            named = {**obj, "kind": res.kind, "apiVersion": res.api_version}
+            named, _ = decode(schema_of(res), res, {**obj, "kind": res.kind, "apiVersion": res.api_version})
             return Answer(review(res.plural, named, asked.user, self.rules), 201)
         agent = asked.headers.get("user-agent", "")
         options = write_options("create", asked.query, agent, duplicates, applying=False)

@@ -8,6 +8,12 @@ from typing import Any
 Object = dict[str, Any]  # never changed in place once it is stored or was read: writers copy
 
 
+def part(obj: Any, name: str) -> Object:
+    """Return a part of a body that nobody has checked yet; empty where there is none, or something else."""
+    value = obj.get(name) if isinstance(obj, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
     """`manager` owns the fields; `validation` is Ignore, Warn or Strict; what is to be warned of goes to `warnings`.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from opslib.lab.cluster.causes import unsupported
-from opslib.lab.cluster.options import DeleteOptions, WriteOptions
+from opslib.lab.cluster.options import DeleteOptions, WriteOptions, part
 from opslib.lab.cluster.statuses import Cause, bad_request, invalid_options
 from opslib.lab.cluster.watches import truth
 
@@ -37,14 +37,14 @@ def write_options(
 def delete_options(query: Mapping[str, str], body: Any) -> DeleteOptions:
     """Return how a delete is asked for, by the body or by parameters."""
     given = body if isinstance(body, dict) else {}
-    preconditions = given.get("preconditions") or {}
+    preconditions = part(given, "preconditions")
     grace = given.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
     dry_run = given.get("dryRun") or query.get("dryRun", "")
     orphan = given.get("orphanDependents", truth(query.get("orphanDependents", "")))
     propagation = (
         given.get("propagationPolicy") or query.get("propagationPolicy") or ("Orphan" if orphan else "")
     )
-    if propagation not in {"", "Background", "Foreground", "Orphan"}:
+    if propagation not in ("", "Background", "Foreground", "Orphan"):
         supported = ("Background", "Foreground", "Orphan")
         raise invalid_options("DeleteOptions", [unsupported("propagationPolicy", propagation, supported)])
     try:
@@ -56,7 +56,7 @@ def delete_options(query: Mapping[str, str], body: Any) -> DeleteOptions:
         grace_s,
         str(preconditions.get("uid") or ""),
         str(preconditions.get("resourceVersion") or ""),
-        _dry_run("DeleteOptions", dry_run if isinstance(dry_run, str) else ",".join(map(str, dry_run))),
+        _dry_run("DeleteOptions", ",".join(map(str, dry_run)) if isinstance(dry_run, list) else str(dry_run)),
     )
 
 

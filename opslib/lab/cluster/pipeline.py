@@ -9,7 +9,8 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from opslib.core.clock import Clock
-from opslib.lab.cluster import admission, apply, decode, deletion, statuses, strategies
+from opslib.lab.cluster import admission, decode, deletion, statuses, strategies
+from opslib.lab.cluster.apply import Writer, server_side_apply, track_update, unchanged
 from opslib.lab.cluster.causes import required
 from opslib.lab.cluster.defaults import apply_defaults
 from opslib.lab.cluster.definitions import CRDS, Definitions
@@ -41,7 +42,7 @@ class Pipeline:
 
     def prepared(self, res: Resource, namespace: str, name: str, obj: Object) -> Object:
         """Return a body as an object of its resource. Raises StatusError 400 when it says it is something else."""
-        kind, version = obj.get("kind") or res.kind, obj.get("apiVersion") or res.api_version
+        kind, version = str(obj.get("kind") or res.kind), str(obj.get("apiVersion") or res.api_version)
         group = version.rpartition("/")[0]
         if kind != res.kind or group != res.group or version.rpartition("/")[2] not in res.versions:
             raise statuses.bad_request(
@@ -81,7 +82,7 @@ class Pipeline:
         if self._store.get(res.name, new["metadata"].get("namespace", ""), name) is not None:
             raise statuses.already_exists(res, name)
         if managed is None:
-            managed = apply.track_update(self._definitions.schema(res), None, new, self._writer(res, options))
+            managed = track_update(self._definitions.schema(res), None, new, self._writer(res, options))
         new = with_metadata(new, managedFields=managed or None)
         return new if options.dry_run else self._keep(res, new)
 
@@ -107,7 +108,7 @@ class Pipeline:
         self._refuse_invalid(res, new, live, subresource)
         if base and not strategies.same(live, new):
             writer = self._writer(res, options, subresource)
-            managed = apply.track_update(self._definitions.schema(res), live, new, writer)
+            managed = track_update(self._definitions.schema(res), live, new, writer)
             new = with_metadata(new, managedFields=managed or None)
         return self._replaced(res, live, new, options)
 
@@ -128,7 +129,7 @@ class Pipeline:
             self._check_identity(res, live, wanted)
         schema = self._definitions.schema(res)
         writer = self._writer(res, options, subresource)
-        new = apply.server_side_apply(schema, live, wanted, writer, force=options.force)
+        new = server_side_apply(schema, live, wanted, writer, force=options.force)
         managed = new["metadata"].get("managedFields", [])
         if live is None:
             new = strategies.born(res, new, self._clock.now_ns())
@@ -137,7 +138,7 @@ class Pipeline:
             return self._created(res, new, options, managed)
         new = with_metadata(strategies.carried(res, live, new, subresource), managedFields=managed or None)
         new = apply_defaults(res, new)
-        if apply.unchanged(live, new):
+        if unchanged(live, new):
             return live
         self._refuse_invalid(res, new, live, subresource)
         return self._replaced(res, live, new, options)
@@ -201,8 +202,8 @@ class Pipeline:
             return self.remove(res, live)
         return self._keep(res, new)
 
-    def _writer(self, res: Resource, options: WriteOptions, subresource: str = "") -> apply.Writer:
-        return apply.Writer(options.manager, res, stamp(self._clock.now_ns()), subresource)
+    def _writer(self, res: Resource, options: WriteOptions, subresource: str = "") -> Writer:
+        return Writer(options.manager, res, stamp(self._clock.now_ns()), subresource)
 
     def _check_identity(self, res: Resource, live: Object, new: Object) -> None:
         """Raise StatusError 409 when the write is meant for another object, or for another state of it."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from opslib.lab.cluster.decode import decode
 from opslib.lab.cluster.options import Object
+from opslib.lab.cluster.resources import Resource
+from opslib.lab.cluster.schema import schema_of
 
+_SCALE = Resource("autoscaling", "v1", "Scale", "scales")
 _KEPT = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
@@ -26,10 +30,12 @@ def scale_of(obj: Object) -> Object:
 
 
 def scaled(obj: Object, scale: Object) -> Object:
-    """Return the workload with the replicas of a Scale, and the precondition that the Scale bears."""
-    metadata = {**obj["metadata"]}
-    version = (scale.get("metadata") or {}).get("resourceVersion")
-    if version:
-        metadata["resourceVersion"] = version
-    replicas = (scale.get("spec") or {}).get("replicas", 0)
-    return {**obj, "metadata": metadata, "spec": {**obj["spec"], "replicas": replicas}}
+    """Return the workload with the replicas of a Scale, and the precondition that the Scale bears.
+
+    Raises:
+        StatusError: 400, it is no Scale.
+    """
+    asked, _ = decode(schema_of(_SCALE), _SCALE, scale)
+    version = asked.get("metadata", {}).get("resourceVersion") or obj["metadata"]["resourceVersion"]
+    spec = {**obj["spec"], "replicas": asked.get("spec", {}).get("replicas", 0)}
+    return {**obj, "metadata": {**obj["metadata"], "resourceVersion": version}, "spec": spec}

@@ -8,10 +8,14 @@ from typing import Any
 from opslib.lab.cluster import statuses
 from opslib.lab.cluster.access import Tokens
 from opslib.lab.cluster.api import Api
+from opslib.lab.cluster.decode import decode
+from opslib.lab.cluster.discovery import PARTS
 from opslib.lab.cluster.metadata import stamp
 from opslib.lab.cluster.options import DeleteOptions, Object
 from opslib.lab.cluster.parameters import delete_options
 from opslib.lab.cluster.paths import Target
+from opslib.lab.cluster.resources import Resource
+from opslib.lab.cluster.schema import schema_of
 
 Evict = Callable[[Api, str, str, DeleteOptions], Object]  # raises StatusError 429 where a budget forbids it
 
@@ -23,6 +27,9 @@ _SHORTEST_S = 600
 def act(api: Api, tokens: Tokens, evict: Evict, target: Target, obj: Object) -> Object:
     """Do what a POST to `pods/binding`, `pods/eviction` or `serviceaccounts/token` asks for."""
     namespace, name, part = target.namespace, target.name, target.subresource
+    group, version, kind, _ = PARTS[part]
+    asked = Resource(group, version, kind, part)
+    obj, _ = decode(schema_of(asked), asked, obj)
     if part == "binding":
         api.bind(namespace, name, str((obj.get("target") or {}).get("name", "")))
     elif part == "eviction":
@@ -37,7 +44,7 @@ def act(api: Api, tokens: Tokens, evict: Evict, target: Target, obj: Object) -> 
 def _token(api: Api, tokens: Tokens, obj: Object, namespace: str, name: str) -> Object:
     account = api.get("serviceaccounts", namespace, name)
     spec: dict[str, Any] = obj.get("spec") or {}
-    expires_s = max(int(spec.get("expirationSeconds") or _HOUR_S), _SHORTEST_S)
+    expires_s = max(spec.get("expirationSeconds") or _HOUR_S, _SHORTEST_S)
     bound = spec.get("boundObjectRef") or {}
     pod = api.get("pods", namespace, str(bound.get("name", ""))) if bound.get("kind") == "Pod" else None
     audience = next(iter(spec.get("audiences") or ()), "")

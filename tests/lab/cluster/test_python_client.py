@@ -160,7 +160,7 @@ def test_the_dynamic_client_finds_applies_and_watches(api, practice: Practice, t
     body = deployment("applied", 0)
     deployments.server_side_apply(body, namespace=SHOP, name="applied", field_manager="one")
     body["spec"]["replicas"] = 1
-    with pytest.raises(dynamic.exceptions.ConflictError, match='conflict with \\\\"one\\\\": .spec.replicas'):
+    with pytest.raises(dynamic.exceptions.ConflictError, match=r'conflict with \\"one\\": \.spec\.replicas'):
         deployments.server_side_apply(body, namespace=SHOP, name="applied", field_manager="two")
     forced = deployments.server_side_apply(
         body, namespace=SHOP, name="applied", field_manager="two", force_conflicts=True
