@@ -11,8 +11,8 @@ from typing import Any
 from opslib.core.clock import Clock
 from opslib.lab.cluster import admission, decode, deletion, statuses, strategies
 from opslib.lab.cluster.apply import Writer, server_side_apply, track_update, unchanged
-from opslib.lab.cluster.causes import required
-from opslib.lab.cluster.defaults import apply_defaults
+from opslib.lab.cluster.causes import invalid, required
+from opslib.lab.cluster.defaults import apply_defaults, generated
 from opslib.lab.cluster.definitions import CRDS, Definitions
 from opslib.lab.cluster.metadata import stamp, suffix, with_metadata
 from opslib.lab.cluster.options import DeleteOptions, Object, WriteOptions
@@ -76,13 +76,15 @@ class Pipeline:
 
     def _created(self, res: Resource, new: Object, options: WriteOptions, managed: Any) -> Object:
         new = apply_defaults(res, new)
+        if managed is None:  # nobody manages what generation and admission add
+            asked = {key: value for key, value in new.items() if key != "status" or not res.has_status}
+            managed = track_update(self._definitions.schema(res), None, asked, self._writer(res, options))
+        new = generated(res, new)
         self._refuse_invalid(res, new, None, "")
         new = self._admitted(res, new)
         name = new["metadata"]["name"]
         if self._store.get(res.name, new["metadata"].get("namespace", ""), name) is not None:
             raise statuses.already_exists(res, name)
-        if managed is None:
-            managed = track_update(self._definitions.schema(res), None, new, self._writer(res, options))
         new = with_metadata(new, managedFields=managed or None)
         return new if options.dry_run else self._keep(res, new)
 
@@ -97,10 +99,12 @@ class Pipeline:
         patch: Any = None,
     ) -> Object:
         """Keep a changed object, as far as this write may change it; `patch` is what a strict error shows."""
-        self._check_identity(res, live, new)
+        self._check_identity(res, live, new, patched=patch is not None)
         given = new["metadata"].get("managedFields")
         new = self._decoded(res, new, options, patch)
-        base = live["metadata"].get("managedFields") if given is None else given
+        base = live["metadata"].get("managedFields")
+        if given is not None:  # one empty entry clears them, as an empty list does
+            base = [entry for entry in new["metadata"].get("managedFields", ()) if entry]
         new = with_metadata(strategies.carried(res, live, new, subresource), managedFields=base or None)
         new = apply_defaults(res, new)
         if strategies.same(live, new) and (given is None or given == live["metadata"].get("managedFields")):
@@ -126,7 +130,7 @@ class Pipeline:
         if live is None:
             self._require_namespace(res, wanted)
         else:
-            self._check_identity(res, live, wanted)
+            self._check_identity(res, live, wanted, patched=True)
         schema = self._definitions.schema(res)
         writer = self._writer(res, options, subresource)
         new = server_side_apply(schema, live, wanted, writer, force=options.force)
@@ -199,24 +203,31 @@ class Pipeline:
         if options.dry_run:
             return new
         if deletion.finished(res, new):
-            return self.remove(res, live)
+            gone = self.remove(res, live)
+            return with_metadata(new, resourceVersion=gone["metadata"]["resourceVersion"])
         return self._keep(res, new)
 
     def _writer(self, res: Resource, options: WriteOptions, subresource: str = "") -> Writer:
         return Writer(options.manager, res, stamp(self._clock.now_ns()), subresource)
 
-    def _check_identity(self, res: Resource, live: Object, new: Object) -> None:
-        """Raise StatusError 409 when the write is meant for another object, or for another state of it."""
+    def _check_identity(self, res: Resource, live: Object, new: Object, *, patched: bool) -> None:
+        """Raise StatusError 409 when the write is meant for another object, or for another state of it.
+
+        Another uid in a patch, server-side apply included, is an invalid change: 422.
+        """
         old, metadata = live["metadata"], new["metadata"]
         version, uid = metadata.get("resourceVersion"), metadata.get("uid")
         if version and version != old["resourceVersion"]:
             raise statuses.conflict(res, old["name"])
         if uid and uid != old["uid"]:
+            if patched:
+                cause = invalid("metadata.uid", uid, "field is immutable")
+                raise statuses.invalid(res, old["name"], [cause])
             text = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['uid']}"
             raise statuses.refused_conflict(res, old["name"], text)
 
     def _decoded(self, res: Resource, obj: Object, options: WriteOptions, patch: Any = None) -> Object:
-        new, unknown = decode.decode(self._definitions.schema(res), res, obj)
+        new, unknown = decode.decode(self._definitions.schema(res), res, obj, patch)
         if not unknown and not options.duplicates:
             return new
         if options.validation == "Strict":

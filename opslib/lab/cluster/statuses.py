@@ -53,7 +53,7 @@ class StatusError(Exception):
             "metadata": metadata,
             "status": "Failure",
             "message": message,
-            "reason": reason,
+            **({"reason": reason} if reason else {}),
             **({"details": found} if found or details is not None else {}),
             "code": code,
         }
