@@ -72,36 +72,29 @@ class Jobs:
 
     def _advance(self, job: Object, pods: list[Object]) -> float | None:
         """Bring the pods to what is wanted, then note that: what has finished, and what follows of it."""
-        now_s, spec, status = self._clock.now_ns() / 1e9, job["spec"], self._begun(job)
+        status, spec, now_s = self._begun(job), job["spec"], self._clock.now_ns() / 1e9
         uncounted = finished(status, pods)
-        wait_s = self._wait_s(job, uncounted)
         active = [pod for pod in pods if objects.is_active(pod)]
-        tally = _tally(status, uncounted, active)
+        tally, wait_s = _tally(status, uncounted, active), self._wait_s(job, uncounted)
         limit_s = spec.get("activeDeadlineSeconds") if "startTime" in status else None
         left_s = None if limit_s is None else objects.seconds(status["startTime"]) + limit_s - now_s
         conditions = list(status.get("conditions") or ())
         reason = end_of(spec, tally, overdue=left_s is not None and left_s <= 0)
         if reason and _target(conditions) is None:
-            conditions.append(
-                self._condition("SuccessCriteriaMet" if reason == _REACHED else "FailureTarget", reason)
-            )
-        wanted = 0 if _target(conditions) else wanted_pods(spec, tally)
-        surplus = active[wanted:]
+            met = "SuccessCriteriaMet" if reason == _REACHED else "FailureTarget"
+            conditions.append(self._condition(met, reason))
+        ending = _target(conditions) is not None
+        wanted = 0 if ending else wanted_pods(spec, tally)
+        kept, surplus = active[:wanted], active[wanted:]
         self._end_pods(job, surplus)
-        if _target(conditions) is None:
-            self._release(surplus)  # nobody's failure
-        else:
+        if ending:
             uncounted["failed"] += [pod["metadata"]["uid"] for pod in surplus]
+        else:
+            self._release(surplus)  # nobody's failure
         made = self._fill(job, wanted - len(active)) if wait_s <= 0 else 0
-        kept = active[:wanted]
-        counts = {
-            "active": len(kept) + made,
-            "ready": sum(objects.ready_since(pod) is not None for pod in kept),
-        }
-        counts["terminating"] = sum(objects.is_deleted(p) and not objects.is_finished(p) for p in pods) + len(
-            surplus
-        )
-        self._note(job, status | counts | {"conditions": conditions}, uncounted, pods)
+        counts = _counts(kept, pods) | {"active": len(kept) + made, "conditions": conditions}
+        counts["terminating"] += len(surplus)
+        self._note(job, status | counts, uncounted, pods)
         return min((each for each in (left_s, wait_s) if each and each > 0), default=None)
 
     def _begun(self, job: Object) -> Object:
@@ -257,6 +250,12 @@ def pause_s(failed: int) -> float:
 
 def _target(conditions: list[Object]) -> Object | None:
     return next((each for each in conditions if each["type"] in _TARGETS), None)
+
+
+def _counts(active: list[Object], pods: list[Object]) -> Object:
+    going = [pod for pod in pods if objects.is_deleted(pod) and not objects.is_finished(pod)]
+    ready = [pod for pod in active if objects.ready_since(pod) is not None]
+    return {"ready": len(ready), "terminating": len(going)}
 
 
 def _tally(status: Object, uncounted: dict[str, list[str]], active: list[Object]) -> Tally:
