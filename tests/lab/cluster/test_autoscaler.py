@@ -5,6 +5,8 @@ from cluster_world import FAST, World, deployment, scaler
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opslib.lab.cluster.controllers import objects
+from opslib.lab.cluster.controllers.autoscaler import _sample
 from opslib.lab.cluster.controllers.scaling import (
     Decision,
     History,
@@ -14,6 +16,7 @@ from opslib.lab.cluster.controllers.scaling import (
     replicas_for,
     utilisation,
 )
+from opslib.lab.cluster.metadata import stamp
 
 HPA, D = "horizontalpodautoscalers.autoscaling", "deployments.apps"
 
@@ -187,3 +190,15 @@ def test_a_deleted_one_leaves_no_memory(world: World) -> None:
     world.time.run(20)
     assert not controller.histories
     assert len(world.controllers.queues["autoscaler"]) == 0
+
+
+def test_a_pod_counts_only_when_all_of_what_was_measured_is_from_its_time_as_ready(world: World) -> None:
+    world.time.run(5)
+    (pod,) = world.api.list("pods")
+    ready_s = objects.ready_since(pod)
+    measured = {"window": "10s", "containers": [{"name": "c", "usage": {"cpu": "100m"}}]}
+    for after_s, ready in ((5, False), (9, False), (10, True)):
+        at = stamp(int((ready_s + after_s) * 1e9))
+        sample = _sample(pod, measured | {"timestamp": at}, "cpu", ready_s + after_s)
+        assert sample == Sample(100_000_000, 100_000_000, ready)
+    assert _sample(pod, None, "memory", ready_s) == Sample(0, None, ready=True)

@@ -215,6 +215,11 @@ def test_an_image_that_never_gets_ready_stands_still_and_passes_its_deadline(wor
     assert (now["status"], now["reason"]) == ("False", "ProgressDeadlineExceeded")
     assert now["message"] == f'ReplicaSet "{name}" has timed out progressing.'
     assert len(world.events("Deployment")) == events + 1, "the deadline itself makes no event"
+    assert len(world.controllers.queues["deployments"]) == 0, "nothing is left to wait for"
+    world.patch(D, "web", {"spec": {"paused": True}})
+    world.time.run(1)
+    assert progress(world.get(D, "web")) == "ProgressDeadlineExceeded"
+    world.patch(D, "web", {"spec": {"paused": None}})
 
     world.patch(D, "web", set_image("web", "app:v1"))
     world.time.run_until(lambda: rolled_out(world))
@@ -287,7 +292,13 @@ def test_a_paused_deployment_scales_and_does_not_roll(world: World) -> None:
     world.history.clear()
     world.patch(D, "web", {"spec": {"paused": None}})
     world.time.run_until(lambda: rolled_out(world))
-    assert "DeploymentResumed" in [reason for _, _, reason in statuses(world)]
+    reasons = [reason for _, _, reason in statuses(world)]
+    assert list(dict.fromkeys(reasons)) == [
+        "DeploymentPaused",
+        "DeploymentResumed",
+        "ReplicaSetUpdated",
+        "NewReplicaSetAvailable",
+    ]
     assert sizes(world) == {"app:v1": 0, "app:v2": 4}
 
 
@@ -351,3 +362,51 @@ def test_orphans_are_adopted_by_the_deployment_that_selects_them(world: World) -
 
     assert len(world.names(RS)) == 1
     assert world.names("pods") == pods
+
+
+def test_it_is_available_from_the_minimum_on(world: World) -> None:
+    ready_one_by_one(world)
+    world.create(D, deployment(strategy={"rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}}))
+    world.time.run(30)
+    seen = {
+        e.object["status"].get("availableReplicas", 0): c["status"]
+        for e in world.history
+        if e.resource == D
+        for c in e.object.get("status", {}).get("conditions", ())
+        if c["type"] == "Available"
+    }
+    assert seen == {0: "False", 1: "False", 2: "True", 3: "True"}
+
+
+def test_a_resize_that_leaves_one_set_as_it_is_does_not_stop_the_roll_out(world: World) -> None:
+    rolling = {"maxSurge": "25%", "maxUnavailable": 0}
+    world.create(D, deployment(replicas=4, strategy={"rollingUpdate": rolling}))
+    world.time.run_until(lambda: rolled_out(world))
+    world.kubelet.never_ready.add("app:v2")
+    world.patch(D, "web", set_image("web", "app:v2"))
+    world.time.run(5)
+    assert sizes(world) == {"app:v1": 4, "app:v2": 1}
+    world.patch(D, "web", {"spec": {"replicas": 5}}, subresource="scale")
+    world.time.run(0.5)
+    resized = [
+        e.object["spec"]["replicas"] for e in world.history if e.resource == RS and e.type == "MODIFIED"
+    ]
+    assert 6 in resized
+    desired = [
+        s["metadata"]["annotations"]["deployment.kubernetes.io/desired-replicas"] for s in world.api.list(RS)
+    ]
+    assert desired == ["5", "5"]
+
+
+def test_a_condition_keeps_its_time_as_long_as_its_status_is_the_same(world: World) -> None:
+    world.create(D, deployment())
+    world.time.run_until(lambda: rolled_out(world))
+    before = {c["type"]: c for c in world.get(D, "web")["status"]["conditions"]}
+    world.time.run(60)
+    world.patch(D, "web", set_image("web", "app:v2"))
+    world.time.run(30)
+    after = {c["type"]: c for c in world.get(D, "web")["status"]["conditions"]}
+
+    assert after["Available"] == before["Available"]
+    assert after["Progressing"]["lastTransitionTime"] == before["Progressing"]["lastTransitionTime"]
+    assert after["Progressing"]["lastUpdateTime"] > before["Progressing"]["lastUpdateTime"]

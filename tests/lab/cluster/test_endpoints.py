@@ -130,3 +130,15 @@ def test_a_deleted_slice_comes_back(world: World) -> None:
     world.delete(SLICES, name)
     world.time.run(1)
     assert len(world.names(SLICES)) == 1
+
+
+def test_a_pod_that_has_ended_is_in_no_slice(world: World) -> None:
+    world.create("services", service())
+    world.kubelet.exits["app:v1"] = 0
+    spec = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "app:v1"}]}
+    metadata = {"name": "once", "labels": {"app": "web"}}
+    world.create("pods", {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    world.time.run(0.3)
+    assert len(conditions(world)) == 1
+    world.time.run(2)
+    assert conditions(world) == []

@@ -170,3 +170,9 @@ def test_a_namespace_waits_for_finalizers_in_it(world: World) -> None:
     world.api.patch("configmaps", "shop", "held", {"metadata": {"finalizers": None}}, "merge", USER)
     world.time.run(5)
     assert "shop" not in world.names("namespaces", "")
+
+
+def test_the_ca_of_a_namespace_is_put_right_again(world: World) -> None:
+    world.patch("configmaps", "kube-root-ca.crt", {"data": {"ca.crt": "another"}})
+    world.time.run(1)
+    assert world.get("configmaps", "kube-root-ca.crt")["data"] == {"ca.crt": "the CA"}

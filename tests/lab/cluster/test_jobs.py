@@ -251,3 +251,16 @@ def test_never_more_pods_than_are_missing(completions: int, parallelism: int, su
 )
 def test_the_pause_doubles_up_to_six_minutes(failed: int, seconds: float) -> None:
     assert pause_s(failed) == seconds
+
+
+def test_a_success_ends_the_row_of_failures(world: World) -> None:
+    world.create(J, job("bad:v1", completions=2))
+    world.time.run(11)
+    world.kubelet.exits["bad:v1"] = 0
+    world.time.run_until(lambda: world.get(J, "once")["status"].get("succeeded") == 1, within_s=30)
+    failed = world.get(J, "once")["status"]["failed"]
+    world.kubelet.exits["bad:v1"] = 3
+    world.time.run_until(lambda: world.get(J, "once")["status"]["failed"] == failed + 1)
+    world.kubelet.exits["bad:v1"] = 0
+    world.time.run(12)
+    assert reached(world, "Complete"), "ten seconds again, not forty"

@@ -99,6 +99,7 @@ def test_what_cannot_be_created_is_said_and_tried_again(world: World) -> None:
         "FailedCreate",
     )
     assert any(reason == "FailedCreate" for reason, _, _ in world.events("ReplicaSet"))
+    assert world.controllers.queues["replicasets"].failures
 
     world.create(
         "serviceaccounts", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "absent"}}
@@ -169,3 +170,14 @@ def test_a_pod_made_by_hand_above_the_count_is_deleted(world: World) -> None:
     world.api.create("pods", "default", pod(), USER)
     world.time.run(5)
     assert len(world.names("pods")) == 2
+
+
+def test_one_that_is_on_its_way_out_adopts_nothing(world: World) -> None:
+    world.create(RS, replica_set())
+    world.time.run(5)
+    world.kubelet.stop_s = 10.0
+    world.delete(RS, "a", propagation="Foreground")
+    world.create("pods", pod())
+    world.time.run(5)
+    assert world.names(RS) == ["a"]
+    assert owners(world, "loose") == []

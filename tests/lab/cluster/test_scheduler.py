@@ -57,6 +57,11 @@ def test_what_has_no_room_waits_says_why_and_runs_when_there_is_room(world: Worl
     )
     assert scheduled(world, "second") == ("False", why)
     assert ("FailedScheduling", why, "second") in world.events()
+    label = {"metadata": {"labels": {"seen": "again"}}}
+    world.api.patch("nodes", "", "practice", label, "merge", USER)
+    world.time.run(1)
+    (told,) = [e for e in world.api.list("events") if e["reason"] == "FailedScheduling"]
+    assert not told.get("series"), "the same reason is not told twice"
     world.delete("pods", "first", grace_s=0)
     world.time.run(1)
     assert scheduled(world, "second")[0] == "True"
