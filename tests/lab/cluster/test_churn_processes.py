@@ -54,6 +54,7 @@ def churn(cluster: Practice, namespace: str) -> None:
     path = APPS.format(namespace) + "/web"
     assert patch(cluster, path, image, patched) == 200
     until(lambda: is_rolled_out(cluster, namespace))
+    until(lambda: len(containers(cluster)) == 2)
     os.kill(containers(cluster)[0].pid, signal.SIGKILL)
     assert cluster.call("DELETE", f"/api/v1/namespaces/{namespace}")[0] == 200
     until(lambda: cluster.call("GET", f"/api/v1/namespaces/{namespace}")[0] == 404)
@@ -65,7 +66,14 @@ def patch(cluster: Practice, path: str, body: dict, headers: dict[str, str]) -> 
 
 def containers(cluster: Practice) -> list[psutil.Process]:
     """What runs in the folders of pods."""
-    return [p for p in descendants(cluster) if p.cwd().startswith(str(cluster.state / "pods"))]
+    return [p for p in descendants(cluster) if folder(p).startswith(str(cluster.state / "pods"))]
+
+
+def folder(process: psutil.Process) -> str:
+    try:
+        return process.cwd()
+    except psutil.Error:  # it has ended meanwhile
+        return ""
 
 
 def descendants(cluster: Practice) -> list[psutil.Process]:
