@@ -14,6 +14,7 @@ import msgspec
 
 from opslib.core.clock import Clock
 from opslib.lab.cluster import deletion, patches, statuses
+from opslib.lab.cluster.causes import invalid as invalid_field
 from opslib.lab.cluster.definitions import Definitions
 from opslib.lab.cluster.metadata import stamp
 from opslib.lab.cluster.options import DeleteOptions, Object, WriteOptions
@@ -26,6 +27,11 @@ from opslib.lab.cluster.store import Event, Store
 __all__ = ["Api", "DeleteOptions", "Event", "Logs", "Object", "Usage", "WriteOptions"]
 
 _SERVICE_NETWORK = IPv4Network("127.96.0.0/16")
+_NO_BLIND_UPDATES = {
+    "customresourcedefinitions.apiextensions.k8s.io",
+    "leases.coordination.k8s.io",
+    "poddisruptionbudgets.policy",
+}
 _WRITTEN_PARTS = {"", "status", "finalize"}
 
 
@@ -113,6 +119,9 @@ class Api:
         if subresource == "scale":
             return scale_of(self._pipeline.replace(res, live, scaled(live, obj), options, "scale"))
         new = self._pipeline.prepared(res, namespace, name, obj)
+        if not new["metadata"].get("resourceVersion") and (res.custom or res.name in _NO_BLIND_UPDATES):
+            cause = invalid_field("metadata.resourceVersion", 0, "must be specified for an update")
+            raise statuses.invalid(res, name, [cause])
         return self._pipeline.replace(res, live, new, options, _known(subresource))
 
     def patch(  # noqa: PLR0917 - what a PATCH request consists of

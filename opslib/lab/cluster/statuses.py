@@ -143,7 +143,7 @@ def method_not_allowed() -> StatusError:
 
 def not_acceptable_body(accepted: str = JSON_ONLY) -> StatusError:
     message = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
-    return StatusError(415, "UnsupportedMediaType", message, details={})
+    return StatusError(415, "UnsupportedMediaType", message)
 
 
 def gone(message: str, continue_token: str = "") -> StatusError:

@@ -4,7 +4,7 @@ import pytest
 from cluster_world import World
 
 from opslib.lab.cluster.api import Object
-from opslib.lab.cluster.controllers import Recorder
+from opslib.lab.cluster.controllers import Recorder, events
 
 
 @pytest.fixture
@@ -85,6 +85,16 @@ def test_an_event_ends_an_hour_after_its_last_occurrence(world: World) -> None:
     assert world.events() == []
     recorder.record(thing, "Normal", "Old", "once")
     assert [reason for reason, _, _ in world.events()] == ["Old"]
+
+
+def test_only_the_latest_events_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_MOST", 3)
+    thing, recorder = made(world), Recorder(world.api, world.time, "kubelet")
+    for number in range(6):
+        recorder.record(thing, "Normal", f"R{number}", f"text {number}")
+        world.time.run(1)
+    world.time.run(120)
+    assert sorted(reason for reason, _, _ in world.events()) == ["R3", "R4", "R5"]
 
 
 def test_what_happens_in_a_namespace_that_ends_is_not_told(world: World) -> None:

@@ -22,6 +22,7 @@ from opslib.lab.cluster.store import Event
 
 TTL_S = 3600.0
 _SWEEP_S = 60.0
+_MOST = 5_000  # events kept: what rolls all day would fill the memory within the hour
 _SIMILAR, _SIMILAR_S = 9, 600.0  # so many different messages in so long are told apart
 _REMEMBERED = 4096
 _Value = TypeVar("_Value")
@@ -131,7 +132,7 @@ class Recorder:
 
 
 class EventExpiry:
-    """Ends events that have not occurred for an hour."""
+    """Ends events that have not occurred for an hour, and the oldest beyond a bound."""
 
     def __init__(self, api: Api, clock: Clock) -> None:
         self._api = api
@@ -143,8 +144,9 @@ class EventExpiry:
     def reconcile(self, key: Key) -> float:
         del key
         before_s = self._clock.now_ns() / 1e9 - TTL_S
-        for event in self._api.list("events"):
-            if last_seen_s(event) < before_s:
+        latest_first = sorted(self._api.list("events"), key=last_seen_s, reverse=True)
+        for number, event in enumerate(latest_first):
+            if number >= _MOST or last_seen_s(event) < before_s:
                 objects.delete(self._api, "events", event)
         return _SWEEP_S
 
