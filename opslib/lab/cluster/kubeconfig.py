@@ -26,7 +26,7 @@ class Identity:
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
             return cls(known["admin_token"], bytes.fromhex(known["key"]), int(known["port"]))
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return cls(secrets.token_urlsafe(32), secrets.token_bytes(32), 0)
 
     def write(self, path: Path, port: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ async def build_cluster(options: Options, clock: Clock, stack: AsyncExitStack) -
     identity.write(options.state / "cluster.json", ports.number(handle))
     addresses = Addresses.claim(options.state)
     stack.callback(addresses.close)
-    store = Store(options.state / "cluster.db")
+    store = _store(options.state / "cluster.db")
     stack.callback(store.close)
     api = Api(store, clock, service_network=_service_network(addresses))
     files = certificates(options.state / "pki", (ports.LOOPBACK, addresses.node), clock)
@@ -181,6 +182,15 @@ async def _finish(server: _HttpServer, serving: asyncio.Task[None], watches: Wat
     server.should_exit = True
     watches.shutdown()
     await serving
+
+
+def _store(path: Path) -> Store:
+    try:
+        return Store(path)
+    except sqlite3.Error as error:
+        raise LabError(
+            f"{path} cannot be read: {error}", hint="remove its folder to begin with a new cluster"
+        ) from error
 
 
 def _listen(wanted: int, before: int) -> socket.socket:

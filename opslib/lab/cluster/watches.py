@@ -86,7 +86,7 @@ class Watches:
             raise internal(str(error)) from error
         if initial or (initial is None and not revision):
             present = self._store.scan(resource.name, selection.namespace)
-            watch.begin((o for o in present if selection.matches(o)), ends_with_bookmark=True)
+            watch.begin(o for o in present if selection.matches(o))
             return
         past = self._store.since(resource.name, revision) if revision else []
         if past is None:
@@ -126,11 +126,12 @@ class Watch:
         self._ended = False
         self._revision = 0
 
-    def begin(self, present: Iterable[Object], *, ends_with_bookmark: bool) -> None:
+    def begin(self, present: Iterable[Object]) -> None:
+        """Tell what is there, and where bookmarks are wanted that this was all."""
         self._revision = self._store.revision
         for obj in present:
             self._add("ADDED", obj)
-        if ends_with_bookmark and self._bookmarks:
+        if self._bookmarks:
             self._bookmark({"k8s.io/initial-events-end": "true"})
 
     def skip_to(self, revision: int) -> None:

@@ -65,6 +65,14 @@ def test_one_folder_has_one_cluster(own: Practice) -> None:
     assert "another process is the cluster" in second.stderr
 
 
+def test_a_folder_that_cannot_be_used_is_said(tmp_path: Path) -> None:
+    (tmp_path / "cluster.db").write_bytes(b"no database" * 100)
+    command = [sys.executable, "-m", "opslib.lab.cluster", "--state", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith(f"{tmp_path}/cluster.db cannot be read: file is not a database")
+
+
 def test_secrets_are_the_owner_s_alone(own: Practice) -> None:
     for name in ("kubeconfig", "cluster.json", "pki/ca.key", "pki/server.key"):
         assert stat.S_IMODE((own.state / name).stat().st_mode) == 0o600, name
