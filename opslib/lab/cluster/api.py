@@ -14,7 +14,6 @@ import msgspec
 
 from opslib.core.clock import Clock
 from opslib.lab.cluster import deletion, patches, statuses
-from opslib.lab.cluster.causes import invalid as invalid_field
 from opslib.lab.cluster.definitions import Definitions
 from opslib.lab.cluster.metadata import stamp
 from opslib.lab.cluster.options import DeleteOptions, Object, WriteOptions
@@ -120,8 +119,7 @@ class Api:
             return scale_of(self._pipeline.replace(res, live, scaled(live, obj), options, "scale"))
         new = self._pipeline.prepared(res, namespace, name, obj)
         if not new["metadata"].get("resourceVersion") and (res.custom or res.name in _NO_BLIND_UPDATES):
-            cause = invalid_field("metadata.resourceVersion", 0, "must be specified for an update")
-            raise statuses.invalid(res, name, [cause])
+            raise statuses.version_needed(res, name)
         return self._pipeline.replace(res, live, new, options, _known(subresource))
 
     def patch(  # noqa: PLR0917 - what a PATCH request consists of

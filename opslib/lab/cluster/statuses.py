@@ -99,6 +99,16 @@ def invalid(resource: Resource, name: str, causes: Sequence[Cause]) -> StatusErr
     )
 
 
+def version_needed(resource: Resource, name: str) -> StatusError:
+    """Return the 422 of an update that does not say which state it replaces, for kinds that need that."""
+    cause = Cause(
+        "FieldValueInvalid", "Invalid value: 0: must be specified for an update", "metadata.resourceVersion"
+    )
+    message = f'{resource.name} "{name}" is invalid: {_list([cause])}'
+    details = _details(resource, name, resource.plural)
+    return StatusError(422, "Invalid", message, details=details, causes=[cause])
+
+
 def invalid_options(kind: str, causes: Sequence[Cause]) -> StatusError:
     """Return the 422 of wrong query parameters; `kind` is such as CreateOptions."""
     details = {"group": "meta.k8s.io", "kind": kind}

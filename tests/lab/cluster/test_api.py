@@ -95,6 +95,18 @@ def test_a_write_may_name_the_state_that_it_means(api: Api) -> None:
     assert str(wrong) == "the name of the object (b) does not match the name on the URL (a)"
 
 
+def test_some_kinds_are_never_updated_blindly(api: Api) -> None:
+    lease = {"metadata": {"name": "l"}, "spec": {"holderIdentity": "one"}}
+    made = api.create("leases.coordination.k8s.io", "shop", lease, ME)
+    refused = refusal(api.update, "leases.coordination.k8s.io", "shop", "l", lease, ME)
+    assert str(refused) == (
+        'leases.coordination.k8s.io "l" is invalid: metadata.resourceVersion: Invalid value: 0: '
+        "must be specified for an update"
+    )
+    assert refused.body["details"]["kind"] == "leases"
+    assert api.update("leases.coordination.k8s.io", "shop", "l", made, ME) == made
+
+
 def test_status_and_object_are_written_apart(api: Api) -> None:
     made = api.create("deployments.apps", "shop", deployment(), ME)
     both = {**made, "spec": {**made["spec"], "replicas": 5}, "status": {"replicas": 2}}
