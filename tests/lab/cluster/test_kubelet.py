@@ -387,19 +387,20 @@ def test_pre_stop_comes_before_the_signal_and_post_start_after_the_start(tmp_pat
             return {"exec": {"command": [sys.executable, "-c", f"open('told', 'a').write('{text} ')"]}}
 
         code = (
-            "import signal, sys, time\n"
-            "signal.signal(signal.SIGTERM, lambda *_: (print(open('told').read() + 'term'), sys.exit(0)))\n"
-            + WAIT
+            "import shutil, signal, sys, time\n"
+            "def end(*_): open('told', 'a').write('term'); shutil.copy('told', 'node/told'); sys.exit(0)\n"
+            "signal.signal(signal.SIGTERM, end); print('armed')\n" + WAIT
         )
-        world.run("p", code, lifecycle={"postStart": hook("started"), "preStop": hook("stopping")})
+        node = {"volumes": [{"name": "v", "hostPath": {"path": "/kept"}}]}
+        hooks = {"postStart": hook("started"), "preStop": hook("stopping")}
+        world.run("p", code, spec=node, volumeMounts=[{"name": "v", "mountPath": "/node"}], lifecycle=hooks)
         await world.ready("p")
         told = tmp_path / "state/pods" / world.pod("p")["metadata"]["uid"] / "containers/c/told"
         await world.until(told.exists)
-        uid = world.pod("p")["metadata"]["uid"]
+        await said(world, "p", "armed")
         world.delete("p")
         await world.until(lambda: world.pod("p") is None)
-        log = tmp_path / "state/pod-logs" / uid / "c/0.log"
-        assert log.read_text().strip().endswith("started stopping term")
+        assert (tmp_path / "state/host/kept/told").read_text() == "started stopping term"
         assert world.statuses["p"][-1]["phase"] == "Succeeded"
 
     acted(tmp_path, scene)
@@ -493,6 +494,31 @@ def test_what_a_killed_kubelet_left_is_ended_by_the_next(tmp_path: Path) -> None
         left.wait()
 
 
+def test_a_guard_that_was_killed_is_there_again_and_remains_of_pods_are_not(tmp_path: Path) -> None:
+    left = [tmp_path / "state" / folder / "uid-of-a-pod-that-was" for folder in ("pods", "pod-logs")]
+    for folder in left:
+        folder.mkdir(parents=True)
+
+    async def scene(world: NodeWorld) -> None:
+        assert not any(folder.exists() for folder in left)
+        first = world.kubelet._guard
+        first.kill()
+        await world.until(lambda: world.kubelet._guard is not first)
+        assert world.kubelet._guard.poll() is None
+
+    acted(tmp_path, scene)
+
+
+def test_of_many_starts_two_logs_are_kept(tmp_path: Path) -> None:
+    async def scene(world: NodeWorld) -> None:
+        uid = world.run("p", "raise SystemExit(1)")["metadata"]["uid"]
+        await world.until(lambda: world.container("p").get("restartCount") == 4)
+        logs = {path.name for path in (tmp_path / "state/pod-logs" / uid / "c").iterdir()}
+        assert logs == {"3.log", "4.log"}
+
+    acted(tmp_path, scene, backoff_scale=0.01)
+
+
 def test_nothing_is_left_of_many_pods(tmp_path: Path) -> None:
     """Tasks, descriptors, folders and addresses of pods that come and go."""
 
@@ -512,7 +538,8 @@ def test_nothing_is_left_of_many_pods(tmp_path: Path) -> None:
         await world.until(lambda: not world.kubelet._workers)
         await world.until(lambda: len(asyncio.all_tasks()) <= before[0])
         await world.until(lambda: psutil.Process().num_fds() <= before[1])
-        assert not list((tmp_path / "state/pods").iterdir())
+        for folder in ("pods", "pod-logs"):
+            assert not list((tmp_path / "state" / folder).iterdir())
         assert not world.addresses._taken
 
     acted(tmp_path, scene)

@@ -14,8 +14,8 @@ from typing import Any
 from opslib.lab.cluster.kubelet.backoff import Backoff, go_duration
 from opslib.lab.cluster.kubelet.handlers import Outcome, Target, act
 from opslib.lab.cluster.kubelet.images import image_id
-from opslib.lab.cluster.kubelet.logs import LogFile, log_path
-from opslib.lab.cluster.kubelet.node import Home
+from opslib.lab.cluster.kubelet.logs import open_log
+from opslib.lab.cluster.kubelet.node import Home, report
 from opslib.lab.cluster.kubelet.preparation import Preparation
 from opslib.lab.cluster.kubelet.prober_schedule import Kind, Result, Seen
 from opslib.lab.cluster.kubelet.probes import KINDS, Probe, Watched
@@ -117,24 +117,20 @@ class Container:
 
     async def _live(self, program: Program) -> None:
         """Start it, be there while it runs, and note how it ended."""
-        if self._id:
-            self._restarts += 1
-        self._id = f"process://{secrets.token_hex(32)}"
-        begun = self._now()
-        log = LogFile(
-            log_path(self._home.node.logs, self._home.pod, self.name, self._restarts), self._home.node.clock
-        )
+        home, begun, number = self._home, self._now(), self._restarts + bool(self._id)
+        log = open_log(home.node.logs, home.pod, self.name, number, home.node.clock)
         self._tell("Normal", "Created", f"Created container: {self.name}")
         try:
             self.running = await Running.start(program, log)
         except OSError as error:
             text = f'failed to start container "{self.name}": exec: "{program.argv[0]}": {error.strerror}'
             self._tell("Warning", "Failed", f"Error: {text}")
+            self._begin(number)
             self._end(begun, 128, "StartError", text)
             return
         ending = asyncio.create_task(self.running.wait())
-        self._started_s = asyncio.get_running_loop().time()
-        self._set({"running": {"startedAt": begun}})
+        self._begin(number)
+        self._state = {"running": {"startedAt": begun}}
         self._tell("Normal", "Started", f"Started container {self.name}")
         self._home.changed()
         await self._post_start()
@@ -142,10 +138,15 @@ class Container:
         reason = "OOMKilled" if self.running.oom_killed else "Error" if code else "Completed"
         self._end(begun, code, reason, program.message())
 
+    def _begin(self, number: int) -> None:
+        """Be another container; only now, so that nobody takes the one before for it."""
+        self._id, self._restarts = f"process://{secrets.token_hex(32)}", number
+        self._started_s = asyncio.get_running_loop().time()
+
     def _end(self, begun: str, code: int, reason: str, message: str) -> None:
         ended = {"exitCode": code, "reason": reason, "startedAt": begun, "finishedAt": self._now()}
         message_ = {"message": message} if message else {}
-        self._set({"terminated": {**ended, **message_, "containerID": self._id}})
+        self._state = {"terminated": {**ended, **message_, "containerID": self._id}}
         self._home.changed()
 
     async def _post_start(self) -> None:
@@ -214,7 +215,8 @@ class Container:
     def _seen(self) -> Seen:
         age_s = asyncio.get_running_loop().time() - self._started_s if self.is_running else None
         ended = "terminated" in self._state and not self._wants_restart()
-        return Seen(self._id, age_s, self.view.started, self._stopping, ended)
+        there = "" if "waiting" in self._state else self._id
+        return Seen(there, age_s, self.view.started, self._stopping, ended)
 
     def _result(self, kind: Kind) -> Result | None:
         return self._probes[kind].result(self._id) if kind in self._probes else None
@@ -230,13 +232,11 @@ class Container:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(report)
 
     def _wait(self, reason: str, message: str) -> None:
-        self._set({"waiting": {"reason": reason, "message": message}})
+        self._state = {"waiting": {"reason": reason, "message": message}}
         self._home.changed()
-
-    def _set(self, state: Object) -> None:
-        self._state = state
 
     def _now(self) -> str:
         return stamp(self._home.node.clock.now_ns())

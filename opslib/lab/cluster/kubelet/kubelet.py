@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import psutil
@@ -18,7 +19,7 @@ from opslib.lab.cluster.kubelet.guard import end_all
 from opslib.lab.cluster.kubelet.images import Images
 from opslib.lab.cluster.kubelet.limits import sessions
 from opslib.lab.cluster.kubelet.logs import Logs
-from opslib.lab.cluster.kubelet.node import NODE, Facts, Node, Record
+from opslib.lab.cluster.kubelet.node import NODE, Facts, Node, Record, report
 from opslib.lab.cluster.kubelet.pods import PodWorker
 from opslib.lab.cluster.kubelet.usage import EVERY_S, Measured, Usage
 from opslib.lab.cluster.options import Object
@@ -59,9 +60,11 @@ class Kubelet:
     async def start(self) -> None:
         """End what an earlier kubelet left, then run what is bound to the node."""
         await asyncio.to_thread(end_all, self._state)
-        self._guard = _start_guard(self._state)
+        self._be_guarded()
         self._unsubscribe = self._api.subscribe(self._hear)
-        for pod in self._api.list("pods"):
+        pods = self._api.list("pods")
+        _remove_others((self._state / "pods", self._node.logs), {p["metadata"]["uid"] for p in pods})
+        for pod in pods:
             self._see(pod)
         self._looking = asyncio.create_task(self._look())
 
@@ -74,8 +77,8 @@ class Kubelet:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        if self._guard is not None and self._guard.stdin is not None:
-            self._guard.stdin.close()
+        if self._guard is not None:
+            _let_go(self._guard)
             await asyncio.to_thread(self._guard.wait)
 
     def _hear(self, event: Event) -> None:
@@ -97,6 +100,7 @@ class Kubelet:
             worker = self._workers[uid] = PodWorker(self._node, pod)
             task = self._tasks[uid] = asyncio.create_task(worker.run(), name=pod["metadata"]["name"])
             task.add_done_callback(lambda _: self._ended(uid))
+            task.add_done_callback(report)
         self._workers[uid].update(pod)
 
     def _forget(self, pod: Object) -> None:
@@ -110,21 +114,43 @@ class Kubelet:
     def _measured(self) -> Iterable[Measured]:
         return [measured for worker in self._workers.values() for measured in worker.measured()]
 
+    def _be_guarded(self) -> None:
+        """Have a guard, another one where somebody has killed it."""
+        if self._guard is not None and self._guard.poll() is not None:
+            _let_go(self._guard)
+            self._guard = None
+        if self._guard is None:
+            self._guard = _start_guard(self._state)
+
     async def _look(self) -> None:
         looks = 0
         while True:
             accounts = {m.account.session: m.account for m in self._measured()}
             for session, pids in sessions(accounts).items() if accounts else ():
                 accounts[session].members = pids
+            self._be_guarded()
             if looks % round(EVERY_S / _LOOK_S) == 0:
                 self.usage.look()
             looks += 1
             await asyncio.sleep(_LOOK_S)
 
 
+def _remove_others(folders: Iterable[Path], uids: Collection[str]) -> None:
+    """Remove what is left of pods that were deleted while no kubelet ran."""
+    for folder in folders:
+        for path in folder.iterdir() if folder.exists() else ():
+            if path.name not in uids:
+                shutil.rmtree(path, ignore_errors=True)
+
+
 def _start_guard(state: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "opslib.lab.cluster.kubelet.guard", str(state)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+
+
+def _let_go(guard: subprocess.Popen[bytes]) -> None:
+    if guard.stdin is not None:
+        guard.stdin.close()
 
 
 def capacity() -> dict[str, str]:

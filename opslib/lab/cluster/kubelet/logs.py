@@ -1,7 +1,7 @@
 """What containers write, a file per start of a container: each line with its time, as the container runtime keeps it.
 
 A file that grows beyond its bound is turned into `.old`, which is not read any more; of earlier starts the last one's
-is kept. `Logs` answers `pods/log` with the texts of the kubelet.
+is kept; all of them go with their pod. `Logs` answers `pods/log` with the texts of the kubelet.
 """
 
 from __future__ import annotations
@@ -33,6 +33,15 @@ class LogFile(asyncio.Protocol):
         self._file = path.open("ab")
         self._rest = b""
         self.ended = asyncio.Event()
+        self._transport: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def close(self) -> None:
+        """Read no further, should somebody still be able to write."""
+        if self._transport is not None:
+            self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -56,6 +65,13 @@ class LogFile(asyncio.Protocol):
             self._file.close()
             self._path.replace(self._path.with_suffix(".old"))
             self._file = self._path.open("ab")
+
+
+def open_log(folder: Path, pod: Object, container: str, number: int, clock: Clock) -> LogFile:
+    """Return the file for a start of a container; of the starts before, the last one's stays."""
+    for path in log_path(folder, pod, container, number).parent.glob(f"{number - 2}.*"):
+        path.unlink()
+    return LogFile(log_path(folder, pod, container, number), clock)
 
 
 def log_path(folder: Path, pod: Object, container: str, restarts: int) -> Path:

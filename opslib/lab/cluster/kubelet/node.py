@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +72,12 @@ class Node:
             "NO_PROXY": f"localhost,127.0.0.1,{facts.api_host}",
             "no_proxy": f"localhost,127.0.0.1,{facts.api_host}",
         }
+
+
+def report(task: asyncio.Task[None]) -> None:
+    """Log what a task of the kubelet ended with, where it should not have: a done callback."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logging.getLogger(__name__).error("%s failed", task.get_name(), exc_info=error)
 
 
 class Home(Protocol):

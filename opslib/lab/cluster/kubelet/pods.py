@@ -7,6 +7,7 @@ ended within its grace, and only then leaves the API.
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Sequence
 
 from opslib.lab.cluster.kubelet.containers import Container
@@ -182,6 +183,7 @@ class PodWorker:
     def _leave(self) -> None:
         metadata = self.pod["metadata"]
         self.volumes.remove()
+        shutil.rmtree(self.node.logs / metadata["uid"], ignore_errors=True)
         self.node.addresses.release(self.ip)
         try:
             options = DeleteOptions(grace_s=0, uid=metadata["uid"])

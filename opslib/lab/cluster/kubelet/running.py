@@ -82,6 +82,7 @@ class Running:
         self.account.signal(signal.SIGKILL)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._log.ended.wait(), _LOG_END_S)
+        self._log.close()
         self.exit_code = 128 - code if code < 0 else code
         self.ended.set()
         return self.exit_code
