@@ -1,6 +1,7 @@
 """The shop as containers run it: settings from the environment, calls that are tried again once, an end without loss."""
 
 import asyncio
+import http.server
 import json
 import os
 import signal
@@ -238,36 +239,80 @@ def test_a_drain_does_not_wait_for_ever_and_long_connections_end_now_and_then(
     assert late == [True, True]
 
 
+class Collector:
+    """Takes OTLP over HTTP and keeps the bodies by path."""
+
+    def __init__(self) -> None:
+        got = self.got = {}
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                got[self.path] = got.get(self.path, b"") + self.rfile.read(
+                    int(self.headers["Content-Length"])
+                )
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(10)
+
+
 @pytest.mark.lab
-def test_a_service_that_is_told_to_end_answers_what_is_in_flight_first(tmp_path: Path) -> None:
+def test_a_service_that_is_told_to_end_answers_what_is_in_flight_and_sends_its_telemetry() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    knobs = json.dumps({"score_cpu_ms": 1500})
-    env = {**os.environ, "PORT": str(port), "POD_IP": "127.0.0.1", "KNOBS": knobs}
-    process = subprocess.Popen([sys.executable, "-m", "opslib.lab.shop", "risk"], env=env)
-    try:
-        url, end = f"http://127.0.0.1:{port}", time.monotonic() + 60
-        while time.monotonic() < end:
-            with suppress(httpx2.HTTPError):
-                if httpx2.get(f"{url}/readyz").status_code == 200:
-                    break
-        answers = []
-        call = threading.Thread(
-            target=lambda: answers.append(httpx2.post(f"{url}/score", json={}, timeout=30).status_code)
-        )
-        call.start()
-        idle_s = used_s(process.pid)
-        while used_s(process.pid) < idle_s + 0.2:
-            assert call.is_alive()
-        process.send_signal(signal.SIGTERM)
-        call.join(30)
-        assert process.wait(30) == 0
-    finally:
-        process.kill()
-        process.wait()
+    url, answers = f"http://127.0.0.1:{port}", []
+    with closing(Collector()) as collector:
+        env = {
+            **os.environ,
+            "PORT": str(port),
+            "POD_IP": "127.0.0.1",
+            "KNOBS": json.dumps({"score_cpu_ms": 1500}),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "OTEL_RESOURCE_ATTRIBUTES": "service.version=7.7.7,k8s.pod.name=risk-pod",
+            "HTTP_PROXY": "http://127.0.0.1:1",  # is for the names of Services
+            "NO_PROXY": "127.0.0.1",
+        }
+        process = subprocess.Popen([sys.executable, "-m", "opslib.lab.shop", "risk"], env=env)
+        try:
+            wait_until_ready(url)
+            call = threading.Thread(
+                target=lambda: answers.append(httpx2.post(f"{url}/score", json={}, timeout=30).status_code)
+            )
+            call.start()
+            idle_s = used_s(process.pid)
+            while used_s(process.pid) < idle_s + 0.2:
+                assert call.is_alive()
+            process.send_signal(signal.SIGTERM)
+            call.join(30)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            process.wait()
 
     assert answers == [200]
+    for word in (b"POST /score", b"7.7.7", b"risk-pod"):
+        assert word in collector.got["/v1/traces"]
+
+
+def wait_until_ready(url: str) -> None:
+    end_s = time.monotonic() + 60
+    while time.monotonic() < end_s:
+        with suppress(httpx2.HTTPError):
+            if httpx2.get(f"{url}/readyz", trust_env=False).status_code == 200:
+                return
+    raise AssertionError("it did not get ready in time")
 
 
 def used_s(pid: int) -> float:
