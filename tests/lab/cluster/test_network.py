@@ -177,6 +177,36 @@ def test_a_connection_stays_with_an_endpoint_that_is_leaving(tmp_path: Path) -> 
     acted(tmp_path, scene)
 
 
+def test_where_pods_share_one_address_each_port_has_a_stand_in(tmp_path: Path) -> None:
+    """As on a system that has only 127.0.0.1: pods listen where POD_LISTEN says, and everybody finds them."""
+
+    async def act() -> None:
+        async with node_world(tmp_path / "state", shared=True) as world:
+            code = (
+                "import http.server, os\n"
+                "host, port = os.environ['POD_LISTEN_8080'].split(':')\n"
+                "class H(http.server.BaseHTTPRequestHandler):\n"
+                "    def do_GET(self):\n"
+                "        self.send_response(200); self.send_header('Content-Length', '1'); self.end_headers()\n"
+                "        self.wfile.write(os.environ['HOSTNAME'].encode())\n"
+                "http.server.ThreadingHTTPServer((host, int(port)), H).serve_forever()\n"
+            )
+            ports = [{"name": "http", "containerPort": 8080}]
+            probe = {"httpGet": {"port": "http"}, "periodSeconds": 1}
+            for name in ("a", "b"):
+                world.run(name, code, ports=ports, readinessProbe=probe)
+            for name in ("a", "b"):
+                await world.ready(name)
+            world.service("web", 80, 8080, "a", "b")
+            assert {(await once(cluster_address(world, "web")))[1] for _ in range(4)} == {"a", "b"}
+            named = await once(address(world.network.proxy_url("default")), "http://web/")
+            assert named[1] in {"a", "b"}
+            hosts = {world.addresses.reach(world.pod(n)["status"]["podIP"], 8080)[0] for n in ("a", "b")}
+            assert hosts == {"127.0.0.1"}
+
+    asyncio.run(act())
+
+
 def test_without_endpoints_or_after_its_end_a_service_refuses(tmp_path: Path) -> None:
     async def scene(world: NodeWorld) -> None:
         async with backends(world, "a"):
