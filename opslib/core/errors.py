@@ -6,7 +6,8 @@ OpslibError                      4  something of ours is broken
 │   ├── WindowError                 a time window cannot be read, is empty or reversed
 │   ├── EnvironmentNotFoundError    no such environment, or no lab runs
 │   ├── ServiceNotFoundError        the service has no data; near names in the hint
-│   └── CaptureError                the folder is no capture that this version can read
+│   ├── CaptureError                the folder is no capture that this version can read
+│   └── QuantityError               the text is no Kubernetes quantity
 ├── RefusedError                 3  a guard, a right, a foreign owner or a lock forbids it
 ├── SourceError                  4  a telemetry source did not answer, or not in its own language
 └── LabError                     4  the embedded lab could not do it
@@ -54,6 +55,10 @@ class ServiceNotFoundError(UsageError):
 
 class CaptureError(UsageError):
     """The folder is no capture, or one that this version cannot read."""
+
+
+class QuantityError(UsageError):
+    """The text is no Kubernetes quantity such as `500m` or `1Gi`."""
 
 
 class RefusedError(OpslibError):

@@ -102,6 +102,18 @@ def environ_of_children(environ: Mapping[str, str] | None = None) -> dict[str, s
     }
 
 
+def own_environ() -> dict[str, str]:
+    """Return this process's environment, for a program that is configured by it as containers are."""
+    return dict(os.environ)
+
+
+def environ_of_containers(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what processes of the practice cluster have of this environment: where programs are, and the language."""
+    env = os.environ if environ is None else environ
+    kept = {"PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
+    return {name: value for name, value in env.items() if name in kept or name.startswith("COV")}
+
+
 def load_environment(name: str, settings: Settings) -> Environment:
     """Return the environment of this name from the first file that has it. Raises EnvironmentNotFoundError."""
     known: list[str] = []

@@ -28,6 +28,7 @@ class Address:
 
     port: int
     token: str
+    host: str = LOOPBACK
 
 
 class ControlServer:
@@ -36,7 +37,7 @@ class ControlServer:
     def __init__(self, address: Address, commands: Mapping[str, Handler]) -> None:
         handler = type("Handler", (_Handler,), {"token": address.token, "commands": dict(commands)})
         try:
-            self._server = _Server((LOOPBACK, address.port), handler)
+            self._server = _Server((address.host, address.port), handler)
         except OSError as error:
             raise LabError(f"control port {address.port} cannot be used: {error.strerror}") from error
         thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="control", daemon=True)
@@ -93,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def call(address: Address, command: str, *, timeout_s: float = 5.0, **arguments: Any) -> dict[str, Any]:
     """Run one command of another process and return its answer. Raises LabError when it does not answer or fails."""
-    connection = http.client.HTTPConnection(LOOPBACK, address.port, timeout=timeout_s)
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout_s)
     try:
         connection.request(
             "POST",

@@ -20,9 +20,9 @@ def reserve(port: int = 0) -> socket.socket:
     return _bound(port)
 
 
-def listen(port: int) -> socket.socket:
-    """Return a listening socket on a port that the supervisor holds. Raises LabError when another has it."""
-    handle = _bound(port)
+def listen(port: int, host: str = LOOPBACK) -> socket.socket:
+    """Return a listening socket, on loopback on a port that the supervisor holds. Raises LabError when it is taken."""
+    handle = _bound(port, host)
     handle.listen(256)
     return handle
 
@@ -32,14 +32,14 @@ def number(handle: socket.socket) -> int:
     return int(handle.getsockname()[1])
 
 
-def _bound(port: int) -> socket.socket:
+def _bound(port: int, host: str = LOOPBACK) -> socket.socket:
     handle = socket.socket(
         socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
     )  # else asyncio leaves Nagle on
     try:
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        handle.bind((LOOPBACK, port))
+        handle.bind((host, port))
     except (OSError, OverflowError) as error:
         handle.close()
         raise _taken(port, error) from error

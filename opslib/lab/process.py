@@ -22,6 +22,7 @@ ROLES = {
     "risk": "opslib.lab.shop.risk",
     "proxy": "opslib.lab.proxy",
     "load": "opslib.lab.load.generator",
+    "cluster": "opslib.lab.cluster.server",
     "locker": "opslib.lab.locker",
     "indexer": "opslib.lab.indexer",
     "throttle": "opslib.lab.throttle",

@@ -45,7 +45,9 @@ class Peer:
     def __init__(self, failures: int = 0) -> None:
         self.failures, self.asked = failures, []
 
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = ""
+    ) -> dict[str, Any]:
         self.asked.append(body)
         if len(self.asked) <= self.failures:
             raise UpstreamError("risk answered 500")

@@ -219,10 +219,13 @@ class Scripted:
     """A peer that answers what it was told to, and remembers what it was asked."""
 
     def __init__(self, answer: dict[str, Any]) -> None:
-        self.answer, self.asked = answer, []
+        self.answer, self.asked, self.keys = answer, [], []
 
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = ""
+    ) -> dict[str, Any]:
         self.asked.append((method, path, body))
+        self.keys.append(key)
         return self.answer
 
 

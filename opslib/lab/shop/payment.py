@@ -60,18 +60,18 @@ def _scored(parts: Parts, order: Mapping[str, Any]) -> bool:
     asked = {"account": str(order["account"]), "amount_cents": int(order["amount_cents"])}
     if "tenant" in order:
         asked["tenant"] = str(order["tenant"])
-    return bool(_persistent(parts, asked)["decision"] == "accept")
+    return bool(_persistent(parts, asked, str(order["order_id"]))["decision"] == "accept")
 
 
-def _persistent(parts: Parts, asked: dict[str, Any]) -> dict[str, Any]:
+def _persistent(parts: Parts, asked: dict[str, Any], key: str) -> dict[str, Any]:
     risk: Peer | Split = parts.peers["risk"]
     for attempt in range(1, _ATTEMPTS):
         try:
-            return risk.call("POST", "/score", asked)
+            return risk.call("POST", "/score", asked, key=key)
         except UpstreamError as error:
             parts.telemetry.warn(f"attempt {attempt} of {_ATTEMPTS} failed, trying again: {error}")
         time.sleep(_FIRST_PAUSE_S * 2 ** (attempt - 1) * random.uniform(1, 1.5))
-    return risk.call("POST", "/score", asked)
+    return risk.call("POST", "/score", asked, key=key)
 
 
 def _close_books(ledger: Ledger, parts: Parts) -> None:

@@ -27,6 +27,7 @@ from opslib.lab.shop.telemetry import Telemetry
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 _PROBES = ("/healthz", "/readyz")
 _MAX_BODY = 64 * 1024
+_LONGEST_KEY = 200
 
 
 def application(routes: Mapping[str, Handler], telemetry: Telemetry) -> ASGIApp:
@@ -52,6 +53,9 @@ def _route(name: str, handler: Handler, telemetry: Telemetry) -> Route:
             values = json.loads(body or b"{}")
         except ValueError:
             return JSONResponse({"error": "body is no JSON"}, 400)
+        key = request.headers.get("idempotency-key", "")
+        if key and isinstance(values, dict):
+            values["idempotency_key"] = key[:_LONGEST_KEY]
         return await run_in_threadpool(_answer, handler, values, telemetry)
 
     return Route(path, endpoint, methods=[method])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +26,8 @@ def routes(parts: Parts) -> Mapping[str, Handler]:
         return parts.peers["order"].call("GET", "/orders")
 
     def checkout(basket: dict[str, Any]) -> dict[str, Any]:
-        order = parts.peers["order"].call("POST", "/orders", basket)
+        key = basket.get("idempotency_key") or uuid.uuid4().hex
+        order = parts.peers["order"].call("POST", "/orders", basket, key=key)
         parts.telemetry.info("checkout completed", {"order.id": order["order_id"]})
         return order
 

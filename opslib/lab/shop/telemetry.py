@@ -47,14 +47,18 @@ class Telemetry:
 
     @classmethod
     def start(cls, about: Mapping[str, str], collector_url: str, knobs: Knobs) -> Telemetry:
-        """Start exporting to the collector; every provider batches on a thread of its own. `about`: the resource."""
+        """Start exporting to the collector ("": to nobody); every provider batches on a thread of its own.
+
+        `about` is the resource.
+        """
         resource = Resource({**about, "service.namespace": _SCOPE})
-        tracers = TracerProvider(resource=resource)
+        tracers, loggers = TracerProvider(resource=resource), LoggerProvider(resource=resource)
+        if not collector_url:
+            return cls._of(tracers, MeterProvider(resource=resource), loggers, knobs)
         sending = BatchSpanProcessor(
             OTLPSpanExporter(f"{collector_url}/v1/traces", timeout=5), schedule_delay_millis=EXPORT_EVERY_MS
         )
         tracers.add_span_processor(Outlet(sending, knobs))
-        loggers = LoggerProvider(resource=resource)
         loggers.add_log_record_processor(
             BatchLogRecordProcessor(
                 OTLPLogExporter(f"{collector_url}/v1/logs", timeout=5),
@@ -64,10 +68,17 @@ class Telemetry:
         exporter = OTLPMetricExporter(f"{collector_url}/v1/metrics", timeout=5)
         reader = PeriodicExportingMetricReader(exporter, export_interval_millis=METRICS_EVERY_MS)
         meters = MeterProvider([reader], resource=resource)
-        meter = meters.get_meter(_SCOPE)
-        _observe_process(meter)
-        logger = loggers.get_logger(_SCOPE)
-        return cls(tracers.get_tracer(_SCOPE), meter, logger, (tracers, meters, loggers), knobs)
+        _observe_process(meters.get_meter(_SCOPE))
+        return cls._of(tracers, meters, loggers, knobs)
+
+    @classmethod
+    def _of(
+        cls, tracers: TracerProvider, meters: MeterProvider, loggers: LoggerProvider, knobs: Knobs
+    ) -> Telemetry:
+        providers = (tracers, meters, loggers)
+        return cls(
+            tracers.get_tracer(_SCOPE), meters.get_meter(_SCOPE), loggers.get_logger(_SCOPE), providers, knobs
+        )
 
     def info(self, body: str, attributes: Mapping[str, str | int]) -> None:
         self.logger.emit(
