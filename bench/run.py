@@ -8,6 +8,7 @@ runs; on a machine that does other things as well, compare within one run, never
 from __future__ import annotations
 
 import argparse
+import compileall
 import platform
 import shutil
 import sys
@@ -177,11 +178,16 @@ def main() -> int:
         "--full", action="store_true", help="also 20,000 Jaeger traces and 10^7 spans: minutes, 2 GB"
     )
     parser.add_argument("--figure", type=Path, help="write the scaling as a drawing (SVG) to this file")
-    parser.add_argument("--times", type=int, default=3, help="runs of each short row")
+    parser.add_argument("--times", type=int, default=5, help="runs of each short row")
     parser.add_argument(
         "--captures", help=f"folder of captures with their truth, for accuracy (else ${accuracy.VARIABLE})"
     )
     options = parser.parse_args()
+    for package in (
+        ROOT / "opslib",
+        PEERS,
+    ):  # as an installer does; where byte code is not kept each start compiles anew
+        compileall.compile_dir(package, quiet=2)
     memory = psutil.virtual_memory().total / 1e9
     print(
         f"{platform.machine()}, {psutil.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}"

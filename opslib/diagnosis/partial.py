@@ -48,7 +48,11 @@ class Partial:
 
 def map_block(block: SpanBlock, service: str | None, windows: Windows) -> Partial:
     """Reduce one block of whole traces. Pure; no trace needs another."""
-    mapped, of_call = map_spans(block, service, windows)
+    return reduce_spans(*map_spans(block, service, windows))
+
+
+def reduce_spans(mapped: Mapped, of_call: Ints) -> Partial:
+    """Reduce spans whose critical paths have been walked, as `map_spans` returns them."""
     part_call, part_segment, part_ns = _parts(mapped, of_call)
     return Partial(
         _call_rows(mapped, of_call),
