@@ -41,7 +41,7 @@ class Diagnosis:
     """The verdict and the tables behind it.
 
     calls: a row per call: trace_id, start_ns, duration_ns, error, operation, window ("baseline" or "incident").
-    edges: a row per caller and callee inside the calls, with counts, errors and medians of client-side durations in ns.
+    edges: a row per caller and callee inside the calls, with counts, errors, medians and means of client-side durations in ns.
     services: a row per service: its calls, and its own critical-path time per call of the service asked about, in ns.
     timings: seconds by stage, `critical_path` (calls found, their paths walked, own time charged) and `diagnose` (the
     tables made of it, statistics, verdict).

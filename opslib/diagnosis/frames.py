@@ -12,7 +12,7 @@ from opslib.diagnosis.segments import SERVICE, Segment
 _NAMES = {BASELINE: "baseline", INCIDENT: "incident"}
 EDGE_COLUMNS = [
     "caller", "callee", "dependency", "calls_baseline", "calls_incident", "errors_baseline", "errors_incident",
-    "p50_baseline_ns", "p50_incident_ns",
+    "p50_baseline_ns", "p50_incident_ns", "mean_baseline_ns", "mean_incident_ns",
 ]  # fmt: skip
 
 
@@ -24,7 +24,7 @@ def calls_frame(partial: Partial) -> pd.DataFrame:
 
 
 def edges_frame(partial: Partial, knowledge: Knowledge) -> pd.DataFrame:
-    """Return one row per caller and callee inside the calls: client-side counts, errors and medians (ns)."""
+    """Return one row per caller and callee inside the calls: client-side counts, errors, medians and means (ns)."""
     table = partial.tables["edges"]
     keys = ["kind", "caller", "callee", "named_by"]
     segments = [Segment(*key) for key in zip(*(table[k] for k in keys), strict=True)]
@@ -41,6 +41,7 @@ def edges_frame(partial: Partial, knowledge: Knowledge) -> pd.DataFrame:
                 *(int(s["n"].sum()) for s in sums),
                 *(int(s["errors"].sum()) for s in sums),
                 *(side(s).p50_ns for s in sums),
+                *(round(side(s).mean_ns) for s in sums),
             )
         )
     return pd.DataFrame(rows, columns=EDGE_COLUMNS)

@@ -16,6 +16,7 @@ from opslib.ui.text import ARROW, short
 if TYPE_CHECKING:
     from opslib.investigate import Investigation
 
+_BESIDE = 3  # ranks looked at
 NO_CAUSE = ("no_anomaly", "undetermined")
 
 
@@ -24,6 +25,12 @@ def culprit(verdict: Verdict) -> Candidate | None:
     if verdict.verdict in NO_CAUSE or not verdict.candidates:
         return None
     return verdict.candidates[0]
+
+
+def others_suspected(verdict: Verdict) -> tuple[Candidate, ...]:
+    """Return who is suspected with high confidence beside the one charged: two faults may be there at once."""
+    beside = verdict.candidates[1:_BESIDE] if culprit(verdict) else ()
+    return tuple(candidate for candidate in beside if candidate.confidence == "high")
 
 
 def segment_of(candidate: Candidate) -> str:

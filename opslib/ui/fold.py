@@ -14,11 +14,12 @@ from opslib.core.model import Candidate
 
 MAX_NODES = 25
 OTHER = "other"
+_HIDDEN = 3.0  # a mean that moves by more than so many times the median's change is not told by the median
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Calls from one node to another; medians in ns, NaN where a window has none."""
+    """Calls from one node to another; medians and means in ns, NaN where a window has none."""
 
     caller: str
     callee: str
@@ -29,11 +30,30 @@ class Link:
     p50_baseline_ns: float
     p50_incident_ns: float
     dependency: bool = False
+    mean_baseline_ns: float = float("nan")
+    mean_incident_ns: float = float("nan")
+
+    @property
+    def statistic(self) -> str:
+        """Return `p50`, or `mean` where some calls take so much longer that the median hides it."""
+        moved = abs(self.mean_incident_ns - self.mean_baseline_ns)
+        median = abs(self.p50_incident_ns - self.p50_baseline_ns)
+        return "mean" if moved > max(_HIDDEN * median, self.p50_baseline_ns) else "p50"
+
+    @property
+    def was_ns(self) -> float:
+        """What its calls took in the baseline, by its statistic."""
+        return self.mean_baseline_ns if self.statistic == "mean" else self.p50_baseline_ns
+
+    @property
+    def now_ns(self) -> float:
+        """The same in the incident."""
+        return self.mean_incident_ns if self.statistic == "mean" else self.p50_incident_ns
 
     @property
     def change_ns(self) -> float:
-        """How much the median moved; 0 where one of the windows has no calls."""
-        change = self.p50_incident_ns - self.p50_baseline_ns
+        """How much that moved; 0 where one of the windows has no calls."""
+        change = self.now_ns - self.was_ns
         return 0.0 if math.isnan(change) else change
 
 
@@ -47,17 +67,19 @@ def links_of(edges: pd.DataFrame) -> list[Link]:
             calls_incident=int(row["calls_incident"]),
             errors_baseline=int(row["errors_baseline"]),
             errors_incident=int(row["errors_incident"]),
-            p50_baseline_ns=_median(row["p50_baseline_ns"], row["calls_baseline"]),
-            p50_incident_ns=_median(row["p50_incident_ns"], row["calls_incident"]),
+            p50_baseline_ns=_time(row["p50_baseline_ns"], row["calls_baseline"]),
+            p50_incident_ns=_time(row["p50_incident_ns"], row["calls_incident"]),
             dependency=bool(row["dependency"]),
+            mean_baseline_ns=_time(row.get("mean_baseline_ns"), row["calls_baseline"]),
+            mean_incident_ns=_time(row.get("mean_incident_ns"), row["calls_incident"]),
         )
         for row in edges.to_dict("records")
     ]
     return sorted(found, key=lambda link: (link.caller, link.callee))
 
 
-def _median(value: Any, calls: Any) -> float:
-    """Return a median in ns; of no calls there is none, whatever the frame holds."""
+def _time(value: Any, calls: Any) -> float:
+    """Return a median or mean in ns; of no calls there is none, whatever the frame holds."""
     return float("nan") if pd.isna(value) or not calls else float(value)
 
 

@@ -6,7 +6,7 @@ The numbers on the bars add up as printed: they are rounded together, the larges
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import pandas as pd
 from opslib.core.model import Budget, Segment
 from opslib.core.words import figures
 from opslib.ui.drawing import Drawing, axis, empty, figure, note, rows_axis
-from opslib.ui.facts import culprit, segment_name, segment_of
+from opslib.ui.facts import culprit, others_suspected, segment_name, segment_of
 from opslib.ui.palette import FAINT, GUILTY, INCIDENT, NORMAL
 from opslib.ui.text import label, short
 
@@ -35,7 +35,7 @@ class Step:
     name: str
     start_ns: int
     end_ns: int
-    role: str  # "baseline" | "incident" | "guilty" | "change" | "other"
+    role: str  # "baseline" | "incident" | "guilty" | "suspected" | "change" | "other"
     text: str = ""  # the number printed on it
 
 
@@ -46,8 +46,8 @@ def budget_waterfall(inv: Investigation) -> Drawing:
         why = "; ".join(verdict.missing) or "the incident window holds no calls of this service"
         return empty(_NAME, f"No time budget for {short(verdict.service)}", f"Missing: {why}")
     guilty = culprit(verdict)
-    guilty_segment = segment_of(guilty) if guilty else ""
-    drawn = steps(verdict.budget, guilty_segment)
+    suspected = {segment_of(candidate) for candidate in others_suspected(verdict)}
+    drawn = steps(verdict.budget, segment_of(guilty) if guilty else "", suspected)
     title = finding(verdict.service, verdict.budget, drawn)
     words = _words(title, verdict.budget, drawn)
     height = 40 + 30 * len(drawn)
@@ -77,16 +77,15 @@ def finding(service: str, budget: Budget, drawn: Sequence[Step]) -> str:
     return f"{mean}, {more}; {part} % of the change is {first.name} ({first.text})"
 
 
-def steps(budget: Budget, guilty: str = "") -> tuple[Step, ...]:
+def steps(budget: Budget, guilty: str = "", suspected: Collection[str] = ()) -> tuple[Step, ...]:
     """Return the bars in order; their printed changes sum to the difference of the printed totals."""
     changed = sorted((s for s in budget.segments if s.delta_ns), key=lambda s: (-abs(s.delta_ns), s.segment))
     largest = abs(changed[0].delta_ns) if changed else 0
     tiny = max(_TINY * largest, _TINY_OF_ALL * max(budget.total.baseline_ns, budget.total.incident_ns))
     shown = [s for s in changed[:_MAX_BARS] if abs(s.delta_ns) >= tiny or s.segment == guilty]
+    roles = dict.fromkeys(suspected, "suspected") | {guilty: "guilty"}
     rest = [s for s in changed if s not in shown]
-    parts = [
-        (segment_name(s.segment), s.delta_ns, "guilty" if s.segment == guilty else "change") for s in shown
-    ]
+    parts = [(segment_name(s.segment), s.delta_ns, roles.get(s.segment, "change")) for s in shown]
     if rest:
         parts.append((f"other ({len(rest)})", sum(s.delta_ns for s in rest), "other"))
     unit, total = _unit(budget.total), budget.total
@@ -151,9 +150,13 @@ _LOOK: dict[str, tuple[str, str]] = {  # colour, pattern: the same colour is tol
     "baseline": (NORMAL, ""),
     "incident": (INCIDENT, ""),
     "guilty": (GUILTY, ""),
+    "suspected": (GUILTY, "/"),
     "change": (INCIDENT, "/"),
     "other": (NORMAL, "."),
 }
+
+
+_MARK = {"guilty": "  ◀ cause", "suspected": "  ◀ suspected, too"}
 
 
 def _bars(drawn: Sequence[Step]) -> dict[str, Any]:
@@ -191,7 +194,7 @@ def _layout(drawn: Sequence[Step]) -> dict[str, Any]:
     ]
     texts = [
         note(
-            s.text + ("  ◀ cause" if s.role == "guilty" else ""),
+            s.text + _MARK.get(s.role, ""),
             max(s.start_ns, s.end_ns) / 1e6,
             i,
             xanchor="left",

@@ -56,3 +56,20 @@ def test_a_median_of_no_calls_is_none():
 
     assert link.p50_baseline_ns != link.p50_baseline_ns
     assert link.change_ns == 0
+
+
+def test_where_the_median_hides_what_a_few_calls_take_the_mean_is_told(edge):
+    import dataclasses
+
+    frame = edges([("payment", "risk", 20_000), ("payment", "ledger", 0)]).assign(
+        mean_baseline_ns=1.1e6, mean_incident_ns=[1.2e6, 51.1e6]
+    )
+    hidden = dataclasses.replace(edge, diagnosis=dataclasses.replace(edge.diagnosis, edges=frame))
+    drawn = ui.call_graph(hidden)
+
+    assert {link.callee: (link.statistic, round(link.change_ns)) for link in links_of(frame)} == {
+        "risk": ("p50", 20_000),
+        "ledger": ("mean", 50_000_000),
+    }
+    assert "payment → ledger +50 ms mean" in drawn.words
+    assert list(drawn.table["mean now, ms"]) == [51.1, 1.2]

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opslib import ui
-from opslib.core.model import Budget, Segment
+from opslib.core.model import Budget, Candidate, Segment, Verdict
+from opslib.core.windows import Window, Windows
+from opslib.ui.facts import others_suspected, segment_of
 from opslib.ui.waterfall import finding, steps
 
 NS = st.integers(min_value=0, max_value=10**11)
@@ -70,6 +72,27 @@ def test_largest_change_first_and_the_guilty_named_even_where_it_is_tiny():
     assert finding("a", Budget(30, 40, total, segments), drawn) == (
         "A mean a call takes 451 ms, 440 ms more than before; 91 % of the change is edge a → b (+400 ms)"
     )
+
+
+def test_of_two_faults_the_other_is_marked_as_suspected():
+    charged = Candidate(1, "dependency", "ledger", 0.8, "high")
+    beside = [Candidate(2, "service", "risk", 0.7, "high"), Candidate(3, "service", "order", 0.4, "medium")]
+    segments = (
+        Segment("dependency ledger", 1_000_000, 101_000_000),
+        Segment("service risk", 1_000_000, 81_000_000),
+        Segment("service order", 1_000_000, 9_000_000),
+    )
+    drawn = steps(
+        Budget(30, 40, Segment("total", 3_000_000, 191_000_000), segments),
+        segment_of(charged),
+        [segment_of(other) for other in others_suspected(verdict_of(charged, *beside))],
+    )
+
+    assert [step.role for step in drawn] == ["baseline", "guilty", "suspected", "change", "incident"]
+
+
+def verdict_of(*candidates):
+    return Verdict("payment", "dependency", "", Windows(Window(0, 1)), candidates=candidates)
 
 
 def test_a_mean_that_fell_is_said_to_fall():
