@@ -8,7 +8,7 @@ SCENARIO ?= risk-cpu
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo lab test test-unit test-processes test-notebooks test-real test-full bench lint format clean
+.PHONY: help install demo lab test test-unit test-processes test-notebooks test-real test-full kubernetes-up kubernetes-down bench lint format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -44,6 +44,12 @@ test-notebooks: .venv/.dev
 
 test-real: .venv/.dev ## tests on real servers and a real browser; a skip is a failure
 	$(PYTEST) tests -m browser -p no:randomly --forbid-skips
+
+kubernetes-up: .venv/.dev ## a real Kubernetes on this machine, with the shop's images; prints its kubeconfig (needs root)
+	@tests/stack/kubernetes/up
+
+kubernetes-down: ## end it, and take away what it made
+	@tests/stack/kubernetes/down
 
 test-full: .venv/.dev ## the long matrices: every scenario, again and again
 	$(PYTEST) tests -m full -p no:randomly -s --timeout 1800
