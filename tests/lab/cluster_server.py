@@ -41,6 +41,7 @@ class Practice:
     """The cluster and its process."""
 
     state: Path
+    images: dict[str, Any] = field(default_factory=lambda: IMAGES)
     process: subprocess.Popen | None = None
     url: str = ""
     _authority: str = ""
@@ -52,7 +53,7 @@ class Practice:
 
     def start(self) -> "Practice":
         self.state.mkdir(exist_ok=True)
-        (self.state / "images.json").write_text(json.dumps(IMAGES))
+        (self.state / "images.json").write_text(json.dumps(self.images))
         with (self.state / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "opslib.lab.cluster", "--state", str(self.state), "--lifeline"],
