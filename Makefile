@@ -30,10 +30,10 @@ lab: .venv/.dev ## JupyterLab on the running lab
 test: test-unit test-processes test-notebooks ## all tests that need no server of others and no network
 
 test-unit: .venv/.dev
-	$(PYTEST) tests -m "not lab and not kernel and not browser and not full" -n 2 --dist loadfile
+	$(PYTEST) tests -m "not lab and not kernel and not browser and not full and not real" -n 2 --dist loadfile
 
 test-processes: .venv/.dev
-	$(PYTEST) tests -m "(lab or kernel) and not browser and not full" -p no:randomly
+	$(PYTEST) tests -m "(lab or kernel) and not browser and not full and not real" -p no:randomly
 
 # The notebooks run cell by cell on a lab of their own that is broken in a known way.
 test-notebooks: .venv/.dev
@@ -43,7 +43,7 @@ test-notebooks: .venv/.dev
 	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout 60 -p no:randomly notebooks
 
 test-real: .venv/.dev ## tests on real servers and a real browser; a skip is a failure
-	$(PYTEST) tests -m browser -p no:randomly --forbid-skips
+	$(PYTEST) tests -m "browser or real" -p no:randomly --forbid-skips
 
 kubernetes-up: .venv/.dev ## a real Kubernetes on this machine, with the shop's images; prints its kubeconfig (needs root)
 	@tests/stack/kubernetes/up

@@ -45,6 +45,7 @@ class Cluster:
     kubeconfig: Path
     _host: str = ""
     _context: ssl.SSLContext | None = field(default=None, repr=False)
+    _no_one: ssl.SSLContext | None = field(default=None, repr=False)  # of a client that shows no certificate
     _token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
@@ -53,6 +54,7 @@ class Cluster:
         self._host = urlsplit(cluster["server"]).netloc
         authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
         self._context = ssl.create_default_context(cadata=authority)
+        self._no_one = ssl.create_default_context(cadata=authority)
         self._token = user.get("token", "")
         if "client-certificate-data" in user:
             with tempfile.NamedTemporaryFile("wb") as both:
@@ -69,7 +71,8 @@ class Cluster:
         content_type: str = "application/json",
         token: str = "",
     ) -> tuple[HTTPSConnection, HTTPResponse]:
-        connection = HTTPSConnection(self._host, context=self._context, timeout=60)
+        context = self._no_one if token else self._context
+        connection = HTTPSConnection(self._host, context=context, timeout=60)
         sent = {"Content-Type": content_type}
         if token or self._token:
             sent["Authorization"] = f"Bearer {token or self._token}"

@@ -20,7 +20,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif name in flags:
             code = 200 if flags[name] == "1" else 503
         elif name == "hold":
-            held.append(bytearray(int(value) << 20))
+            held.append(b"x" * (int(value) << 20))
         elif name == "env":
             text = os.environ.get(value, "")
         self.send_response(code)
