@@ -39,6 +39,7 @@ class Environment:
     changes: SourceSettings | None = None
     protected: bool = False
     kube_context: str = ""
+    kubeconfig: str = ""  # a file; else KUBECONFIG, else ~/.kube/config
     namespace: str = ""
     registry: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class Settings:
     lab_state: Path | None = None  # OPSLIB_LAB_STATE: the lab's state folder
     run_dir: Path | None = None  # OPSLIB_RUN_DIR: set by the runner for its kernels
     debug: bool = False  # OPSLIB_DEBUG: tracebacks of internal errors
+    kubeconfig: str = ""  # KUBECONFIG: files, separated as paths are
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Settings:
@@ -69,6 +71,7 @@ class Settings:
             lab_state=path("OPSLIB_LAB_STATE"),
             run_dir=path("OPSLIB_RUN_DIR"),
             debug=bool(env.get("OPSLIB_DEBUG")),
+            kubeconfig=env.get("KUBECONFIG", ""),
         )
 
     def find_lab_state(self) -> Path:
@@ -149,6 +152,7 @@ def _read(path: Path) -> dict[str, Any]:
 _PLAIN: dict[str, tuple[type, type | None]] = {
     "protected": (bool, None),
     "kube_context": (str, None),
+    "kubeconfig": (str, None),
     "namespace": (str, None),
     "registry": (str, None),
     "links": (dict, str),
@@ -157,6 +161,7 @@ _PLAIN: dict[str, tuple[type, type | None]] = {
 _EXAMPLES = {
     "protected": "protected = true",
     "kube_context": 'kube_context = "prod"',
+    "kubeconfig": 'kubeconfig = "prod.kubeconfig"',
     "namespace": 'namespace = "shop"',
     "registry": 'registry = "registry.example/shop"',
     "links": 'links = {grafana = "https://..."}',
