@@ -15,6 +15,7 @@ from typing import Any
 from opslib.core.outcome import Outcome
 from opslib.core.words import printable
 from opslib.kube import Cluster, Object, Ref
+from opslib.manifests.health import number
 from opslib.manifests.pods import mapping, mappings
 from opslib.manifests.workloads import Workload, is_leaving
 
@@ -114,12 +115,14 @@ def _rules(ingress: Object, service: str) -> Iterator[tuple[str, str]]:
 
 
 def _addresses(ingress: Object) -> list[tuple[str, int]]:
-    found = []
-    for entry in mappings(mapping(ingress, "status", "loadBalancer"), "ingress"):
-        ports = [p.get("port") for p in mappings(entry, "ports") if isinstance(p.get("port"), int)]
-        if host := entry.get("ip") or entry.get("hostname"):
-            found.append((str(host), ports[0] if ports else 80))
-    return found
+    return [
+        (
+            str(entry.get("ip") or entry["hostname"]),
+            next((number(p, "port") for p in mappings(entry, "ports")), 80),
+        )
+        for entry in mappings(mapping(ingress, "status", "loadBalancer"), "ingress")
+        if entry.get("ip") or entry.get("hostname")
+    ]
 
 
 def _asked(address: tuple[str, int], host: str, path: str) -> Smoke:
