@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from opslib.core.clock import Clock
-from opslib.core.journal import RunFolder, write_atomic
+from opslib.core.journal import APPROVED_PLAN, RunFolder, write_atomic
 from opslib.core.outcome import ExitCode, Outcome
 from opslib.core.redact import Redactor, is_secret_key
 from opslib.core.settings import Settings
@@ -52,13 +52,17 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A notebook and its parameters, checked; `given` are those that differ from what the notebook says."""
+    """A notebook and its parameters, checked; `given` are those that differ from what the notebook says.
+
+    `plan` is the content of the plan.json that was approved by its token, empty without one.
+    """
 
     path: Path
     nb: Any
     given: dict[str, Value]
     values: dict[str, Value]
     environment: str | None
+    plan: bytes = b""
 
     def redactor(self) -> Redactor:
         secret = [v for k, v in self.values.items() if is_secret_key(k) and isinstance(v, str)]
@@ -91,6 +95,8 @@ def run_notebook(
     with stop_signals(guard.signalled):
         folder = RunFolder.create(out.absolute(), notebook.stem, clock)
         with held(folder):
+            if prepared.plan:
+                write_atomic(folder.path / APPROVED_PLAN, prepared.plan)
             return _run(prepared, folder, guard, live, clock)
 
 
