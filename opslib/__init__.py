@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from opslib.core.windows import Window
     from opslib.diagnosis import diagnose
     from opslib.investigate import Investigation, find_cause, preflight
+    from opslib.kube import connect_cluster
+    from opslib.manifests import check_manifests, load_manifests, plan_apply
     from opslib.telemetry import connect, connect_capture
     from opslib.ui import (
         budget_waterfall,
@@ -39,6 +41,8 @@ _MODULES = {
     "core.windows": ("Window",),
     "diagnosis": ("diagnose",),
     "investigate": ("Investigation", "find_cause", "preflight"),
+    "kube": ("connect_cluster",),
+    "manifests": ("check_manifests", "load_manifests", "plan_apply"),
     "telemetry": ("connect", "connect_capture"),
     "ui": (
         "budget_waterfall",
@@ -64,16 +68,20 @@ __all__ = [
     "budget_waterfall",
     "call_graph",
     "candidates",
+    "check_manifests",
     "conclude",
     "connect",
     "connect_capture",
+    "connect_cluster",
     "diagnose",
     "distribution",
     "evidence",
     "find_cause",
     "for_whom",
     "latency_over_time",
+    "load_manifests",
     "panel",
+    "plan_apply",
     "preflight",
     "preflight_table",
     "progress",

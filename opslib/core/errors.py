@@ -67,7 +67,14 @@ class QuantityError(UsageError):
 
 
 class ManifestError(UsageError):
-    """A manifest cannot be read, or the cluster does not take what it says; the message names the place."""
+    """A manifest cannot be read, or the cluster does not take what it says; the message names the place.
+
+    `immutable` are the fields that the cluster refuses to change, as it writes them (`spec.selector`).
+    """
+
+    def __init__(self, message: str, *, hint: str = "", immutable: Iterable[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.immutable = tuple(immutable)
 
 
 class NotFoundError(UsageError):

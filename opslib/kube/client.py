@@ -78,6 +78,36 @@ class Client:
         response = self._answer(request)
         return None if response.status == 404 else self._object(request, response)
 
+    def get_all(self, refs: Iterable[Ref]) -> dict[Ref, Object]:
+        groups: dict[tuple[str, str, str], list[Ref]] = {}
+        for ref in refs:
+            groups.setdefault((ref.api_version, ref.kind, ref.namespace), []).append(ref)
+        found: dict[Ref, Object] = {}
+        single: list[Ref] = []
+        for (api_version, kind, namespace), group in groups.items():
+            listed = (
+                self._list_if_few(self.kind(api_version, kind), namespace, 10 * len(group))
+                if len(group) > 20
+                else None
+            )
+            if listed is None:
+                single += group
+            else:
+                wanted = {ref.name: ref for ref in group}
+                found |= {
+                    wanted[name]: item for item in listed if (name := item["metadata"]["name"]) in wanted
+                }
+        for ref, result in zip(single, self.each(self.get, single), strict=True):
+            if isinstance(result, OpslibError):
+                raise result
+            found |= {ref: result} if result is not None else {}
+        return found
+
+    def _list_if_few(self, kind: Kind, namespace: str, most: int) -> list[Object] | None:
+        """Return all objects of a kind, None where there are more than is worth reading."""
+        page = self.ask(Request("GET", kind.path(namespace), {"limit": str(most)}))
+        return None if page.get("metadata", {}).get("continue") else _items(kind, page)
+
     def list_objects(
         self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> list[Object]:
@@ -97,8 +127,7 @@ class Client:
                 items, token, tries = [], "", tries + 1
                 continue
             page = self._object(request, response)
-            of = {"apiVersion": kind.api_version, "kind": kind.kind}  # items of built-in kinds come without
-            items += ({**of, **item} for item in page.get("items") or ())
+            items += _items(kind, page)
             metadata = page.get("metadata", {})
             token = metadata.get("continue", "")
             if not token:
@@ -217,6 +246,11 @@ class Client:
                 f"{ref} has no namespace", hint="the caller places objects before it asks for them"
             )
         return kind.path(ref.namespace, ref.name)
+
+
+def _items(kind: Kind, page: Object) -> list[Object]:
+    of = {"apiVersion": kind.api_version, "kind": kind.kind}  # items of built-in kinds come without
+    return [{**of, **item} for item in page.get("items") or ()]
 
 
 def _selectors(labels: str, fields: str) -> dict[str, str]:

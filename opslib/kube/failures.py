@@ -7,7 +7,7 @@ field managers own the fields (with causes), or the object has changed since.
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterator
 
 from opslib.core.errors import (
     ClusterError,
@@ -28,6 +28,7 @@ _RIGHT = re.compile(
     r'User "([^"]*)" cannot (\S+) (?:resource|path) "([^"]*)"(?: in API group "([^"]*)")?(?: in the namespace "([^"]*)")?'
 )
 _MANAGER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
+_IMMUTABLE = re.compile(r"immutable|may not (?:be )?change|updates to \w+ spec for fields other than")
 _LONGEST = 2000
 
 
@@ -65,7 +66,10 @@ def failure(host: str, request: Request, response: Response) -> OpslibError:
     if code == 409 or (code == 422 and request.content_type == JSON_PATCH):
         return _conflict(text, status)
     if code in {400, 413, 415, 422} or TYPE_ERROR in response.body:
-        return ManifestError(text, hint="the API server does not take the object as it is written")
+        immutable = [str(c.get("field")) for c in _causes(status) if _IMMUTABLE.search(str(c.get("message")))]
+        return ManifestError(
+            text, hint="the API server does not take the object as it is written", immutable=immutable
+        )
     return ClusterError(
         f"{host} answered {code}: {text}", hint="the API server is overloaded or broken; try again later"
     )
@@ -95,10 +99,14 @@ def _conflict(text: str, status: Object) -> ConflictError:
     return ConflictError(text, hint="it was changed meanwhile: plan again")
 
 
-def _owners(status: Object) -> Any:
-    details = status.get("details")
-    causes = details.get("causes") if isinstance(details, dict) else None
-    for cause in causes if isinstance(causes, list) else ():
-        if isinstance(cause, dict) and cause.get("reason") == "FieldManagerConflict":
+def _owners(status: Object) -> Iterator[tuple[str, str]]:
+    for cause in _causes(status):
+        if cause.get("reason") == "FieldManagerConflict":
             manager = _MANAGER.search(str(cause.get("message", "")))
             yield printable(str(cause.get("field", ""))), printable(manager[1] if manager else "?", 100)
+
+
+def _causes(status: Object) -> list[Object]:
+    details = status.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    return [c for c in causes if isinstance(c, dict)] if isinstance(causes, list) else []

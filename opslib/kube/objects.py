@@ -30,6 +30,17 @@ class Ref:
         """What stays the same in every version of the API."""
         return self.group, self.kind, self.namespace, self.name
 
+    @property
+    def identity(self) -> str:
+        """What plans and journals name: `apps/v1 Deployment shop/payment`; `of_identity` reads it."""
+        return f"{self.api_version} {self.kind} {self.namespace}/{self.name}"
+
+    @classmethod
+    def of_identity(cls, text: str) -> Ref:
+        api_version, kind, where = text.split(" ", 2)
+        namespace, _, name = where.partition("/")
+        return cls(api_version, kind, namespace, name)
+
     def __str__(self) -> str:
         where = f"{self.namespace}/{self.name}" if self.namespace else self.name
         return printable(f"{self.kind} {where}", 300)

@@ -46,6 +46,10 @@ class Cluster(Protocol):
         """Return an object, None where there is none."""
         ...
 
+    def get_all(self, refs: Iterable[Ref]) -> dict[Ref, Object]:
+        """Return those of many objects that are there; many of one kind are read as a list. Raises what one raises."""
+        ...
+
     def list_objects(
         self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> list[Object]:

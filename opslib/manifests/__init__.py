@@ -1,3 +1,34 @@
 """What runs in a cluster as files say it: load, check, plan."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opslib.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from opslib.manifests.check import Flaw, check_manifests
+    from opslib.manifests.images import read_images
+    from opslib.manifests.load import load_manifests
+    from opslib.manifests.plan import SetPlan, plan_apply
+    from opslib.manifests.surroundings import surroundings
+
+_MODULES = {
+    "check": ("Flaw", "check_manifests"),
+    "images": ("read_images",),
+    "load": ("load_manifests",),
+    "plan": ("SetPlan", "plan_apply"),
+    "surroundings": ("surroundings",),
+}
+
+__all__ = [
+    "Flaw",
+    "SetPlan",
+    "check_manifests",
+    "load_manifests",
+    "plan_apply",
+    "read_images",
+    "surroundings",
+]
+
+__getattr__ = lazy_names(__name__, _MODULES)

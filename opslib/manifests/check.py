@@ -65,7 +65,7 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
-def check(
+def check_manifests(
     manifests: Iterable[Manifest],
     *,
     namespace: str = "default",

@@ -23,7 +23,7 @@ MAX_BYTES = 64 * 1024**2
 RENDER_TIMEOUT_S = 60
 
 
-def load(
+def load_manifests(
     paths: Sequence[str | Path] | str | Path,
     *,
     images: Mapping[str, str] | None = None,

@@ -16,7 +16,7 @@ _PULL = ".dockerconfigjson"
 
 
 def surroundings(cluster: Cluster, manifests: Iterable[Manifest]) -> list[Object]:
-    """Return the objects that `check` needs beside the set: what is referred to, and pods that selectors choose.
+    """Return the objects that `check_manifests` needs beside the set: what is referred to, and pods that selectors choose.
 
     Raises:
         OpslibError: the first thing that could not be asked for, so that "not there" is never said of it.

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sets import DIGEST, changed, good, manifests
 
 from opslib.core.errors import UsageError
-from opslib.manifests.check import RULES, check
+from opslib.manifests.check import RULES, check_manifests
 from opslib.manifests.plain_secrets import looks_secret, secret_arguments
 from opslib.manifests.scene import selects
 
@@ -18,7 +18,7 @@ TOKEN = "q8Zr4TxW1mK7vB2nY5cD9fG3hJ6pL0sA"
 
 
 def found(bodies, **how) -> list[tuple[str, str]]:
-    return [(flaw.rule, flaw.evidence) for flaw in check(manifests(bodies), **how)]
+    return [(flaw.rule, flaw.evidence) for flaw in check_manifests(manifests(bodies), **how)]
 
 
 def test_a_good_set_has_no_flaw() -> None:
@@ -62,7 +62,7 @@ def test_a_good_set_has_no_flaw() -> None:
 )  # fmt: skip
 def test_each_flaw_is_found_with_its_evidence(path, value, rule, words) -> None:
     bodies = changed(path, value)
-    flaws = check(manifests(bodies))
+    flaws = check_manifests(manifests(bodies))
 
     mine = [flaw for flaw in flaws if flaw.rule == rule]
 
@@ -78,7 +78,7 @@ def test_every_rule_is_tested_above() -> None:
 def test_no_evidence_repeats_a_secret() -> None:
     bodies = changed(f"{CONTAINER}/env/0", {"name": "DB_PASSWORD", "value": "hunter2-hunter2"})
     bodies = changed(f"{CONTAINER}/args", [f"--token={TOKEN}"], changed("0/data", {"api_key": TOKEN}, bodies))
-    flaws = [str(flaw) for flaw in check(manifests(bodies))]
+    flaws = [str(flaw) for flaw in check_manifests(manifests(bodies))]
 
     assert len(flaws) == 3
     assert not [f for f in flaws if TOKEN in f or "hunter2" in f]
@@ -133,19 +133,24 @@ def test_namespaces_are_apart_and_the_default_one_is_the_callers() -> None:
 def test_severities_are_the_callers_and_the_worst_comes_first() -> None:
     bodies = changed(f"{CONTAINER}/image", "payment:v2", changed("1/stringData", {}))
 
-    assert [f.rule for f in check(manifests(bodies))] == ["reference-missing", "image-not-pinned"]
-    other = check(manifests(bodies), severities={"image-not-pinned": "error", "reference-missing": "info"})
+    assert [f.rule for f in check_manifests(manifests(bodies))] == ["reference-missing", "image-not-pinned"]
+    other = check_manifests(
+        manifests(bodies), severities={"image-not-pinned": "error", "reference-missing": "info"}
+    )
     assert [(f.rule, f.severity) for f in other] == [
         ("image-not-pinned", "error"),
         ("reference-missing", "info"),
     ]
-    assert check(manifests(bodies), severities={"image-not-pinned": "off", "reference-missing": "off"}) == ()
+    assert (
+        check_manifests(manifests(bodies), severities={"image-not-pinned": "off", "reference-missing": "off"})
+        == ()
+    )
 
 
 @pytest.mark.parametrize("severities", [{"image-latst": "off"}, {"image-latest": "fatal"}])
 def test_a_rule_or_severity_that_is_none_is_a_usage_error(severities) -> None:
     with pytest.raises(UsageError) as error:
-        check(manifests(good()), severities=severities)
+        check_manifests(manifests(good()), severities=severities)
     assert error.value.hint
 
 
@@ -214,5 +219,5 @@ def test_no_shape_of_a_set_breaks_a_rule(changes) -> None:
             bodies = changed(path, value, bodies)
         except (KeyError, IndexError, TypeError):
             continue  # an earlier change took the place away
-    for flaw in check(manifests(bodies)):
+    for flaw in check_manifests(manifests(bodies)):
         assert str(flaw).isprintable()

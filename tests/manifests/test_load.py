@@ -9,7 +9,7 @@ import pytest
 
 from opslib.core.errors import ManifestError, UsageError
 from opslib.manifests.images import Image, parse_image, read_images
-from opslib.manifests.load import load
+from opslib.manifests.load import load_manifests
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -19,7 +19,7 @@ def config(name: str) -> str:
 
 
 def names(*paths, **how) -> list[str]:
-    return [m.ref.name for m in load(paths, **how)]
+    return [m.ref.name for m in load_manifests(paths, **how)]
 
 
 def program(folder: Path, name: str, code: str) -> None:
@@ -37,7 +37,7 @@ def test_folders_are_read_in_the_order_of_names_and_places_are_kept(tmp_path) ->
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "x.yaml").write_text("{")
 
-    found = load(tmp_path)
+    found = load_manifests(tmp_path)
 
     assert [m.ref.name for m in found] == ["one", "two", "three", "four"]
     assert found[1].source == f"{tmp_path}/a.yaml:5"
@@ -68,17 +68,17 @@ def test_what_is_no_object_is_refused_with_its_place_and_nothing_is_returned(tmp
     (tmp_path / "b.yaml").write_text(text)
 
     with pytest.raises(ManifestError, match=rf"b\.yaml:1: .*{words}"):
-        load(tmp_path)
+        load_manifests(tmp_path)
 
 
 def test_what_is_not_there_is_a_usage_error(tmp_path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"\xff")
     for path in (tmp_path / "none.yaml", tmp_path / "latin.yaml"):
         with pytest.raises(UsageError, match="cannot read"):
-            load(path)
+            load_manifests(path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="no manifest"):
-        load(tmp_path / "empty")
+        load_manifests(tmp_path / "empty")
 
 
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path) -> None:
@@ -87,7 +87,7 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path) -> None:
     (tmp_path / "in" / "link.yaml").symlink_to(tmp_path / "out.yaml")
 
     with pytest.raises(ManifestError, match="leads out"):
-        load(tmp_path / "in")
+        load_manifests(tmp_path / "in")
 
 
 def test_the_size_is_bounded(tmp_path, monkeypatch) -> None:
@@ -96,7 +96,7 @@ def test_the_size_is_bounded(tmp_path, monkeypatch) -> None:
     (tmp_path / "b.yaml").write_text(config("b"))
 
     with pytest.raises(ManifestError, match="larger"):
-        load(tmp_path)
+        load_manifests(tmp_path)
 
 
 def test_kustomize_and_helm_are_rendered_by_their_programs(tmp_path, monkeypatch) -> None:
@@ -109,7 +109,9 @@ def test_kustomize_and_helm_are_rendered_by_their_programs(tmp_path, monkeypatch
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_text("{}")
 
-    found = load([tmp_path / "k", tmp_path / "h"], release="shop", namespace="prod", values=["v.yaml"])
+    found = load_manifests(
+        [tmp_path / "k", tmp_path / "h"], release="shop", namespace="prod", values=["v.yaml"]
+    )
 
     assert [m.ref.name for m in found] == ["kustomized", "chart"]
     assert found[1].source == f"{tmp_path}/h(helm):1"
@@ -121,14 +123,14 @@ def test_a_program_that_is_missing_or_fails_is_named(tmp_path, monkeypatch, fold
     (tmp_path / folder / name).write_text("{}")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="not installed"):
-        load(tmp_path / folder)
+        load_manifests(tmp_path / folder)
     with pytest.raises(UsageError, match="a folder of its own kind"):
-        load(tmp_path)
+        load_manifests(tmp_path)
 
     for binary in ("kustomize", "helm"):
         program(tmp_path, binary, "sys.exit('broken template')")
     with pytest.raises(ManifestError, match="broken template"):
-        load(tmp_path / folder)
+        load_manifests(tmp_path / folder)
 
 
 def test_images_get_their_digests_wherever_pods_are(tmp_path) -> None:
@@ -149,7 +151,7 @@ def test_images_get_their_digests_wherever_pods_are(tmp_path) -> None:
         json.dumps({"schema": 1, "images": {"pay:v2": f"reg.example/pay@{DIGEST}", "init": f"init@{DIGEST}"}})
     )
 
-    found = load(tmp_path / "a.json", images=read_images(tmp_path / "images"))
+    found = load_manifests(tmp_path / "a.json", images=read_images(tmp_path / "images"))
 
     pod = found[0].body["spec"]["template"]["spec"]
     assert [c.get("image") for c in pod["containers"]] == [f"reg.example/pay@{DIGEST}", "other", None]
