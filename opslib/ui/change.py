@@ -84,11 +84,14 @@ def _doing(entry: Entry) -> Html:
 
 
 def _texts(entry: Entry) -> Iterable[str]:
-    if entry.reason:
+    if entry.reason and not entry.foreign:  # which say the same field by field
         yield entry.reason
     if entry.immutable:
         yield f"cannot be changed in place: {', '.join(entry.immutable)}; delete it and apply again"
-    yield from (f"{field} is owned by {owner}" for field, owner in entry.foreign)
+    for owner in dict.fromkeys(owner for _, owner in entry.foreign):
+        fields = [field for field, other in entry.foreign if other == owner]
+        more = f" and {len(fields) - _OPEN_FIELDS} more" if len(fields) > _OPEN_FIELDS else ""
+        yield f"{owner} owns {', '.join(fields[:_OPEN_FIELDS])}{more}"
     yield from entry.notes
 
 
