@@ -14,6 +14,7 @@ from opslib.manifests.owners import HANDOVER, MANAGER, drift, own_fields, owners
 from opslib.manifests.placing import Placed
 from opslib.manifests.pods import mapping
 
+SETTLE_TRIES = 3  # a controller that writes between our read and the dry run would show as a change of ours
 Action = Literal["create", "change", "unchanged", "prune", "conflict", "refused"]
 
 
@@ -33,6 +34,7 @@ class Entry:
     handover: int | None = None  # replicas that the autoscaler takes over
     force: bool = False
     body: Object = field(default_factory=dict, repr=False)  # what is applied
+    live: Object | None = field(default=None, repr=False)  # what is there
 
     def to_dict(self) -> dict[str, Any]:
         """Return what may be shown, as JSON."""
@@ -67,15 +69,18 @@ def plan_object(
         take_over: managers whose fields may be taken.
         coming: namespaces that the set itself brings.
     """
-    entry = Entry("create" if live is None else "change", placed.ref, placed.source, body=placed.body)
-    if placed.scaled:
-        entry = _scaled(entry, live)
+    entry = _begun(placed, live)
     if not placed.served:
         return replace(
             entry, notes=(*entry.notes, "its definition comes with the set: the server has not seen it yet")
         )
     try:
-        result, entry = _dry_run(cluster, entry, live, take_over)
+        result, entry = _dry_run(cluster, entry, take_over)
+        for _ in range(SETTLE_TRIES):
+            if entry.live is None or _version(result) == _version(entry.live):
+                break
+            entry = _begun(placed, cluster.get(placed.ref))
+            result, entry = _dry_run(cluster, entry, take_over)
     except ConflictError as error:
         return replace(entry, action="conflict", foreign=error.owners, reason=str(error))
     except ManifestError as error:
@@ -89,22 +94,29 @@ def plan_object(
         )
     except RefusedError as error:
         return replace(entry, action="refused", reason=str(error))
-    return entry if live is None else _compared(entry, live, result)
+    return entry if entry.live is None else _compared(entry, entry.live, result)
 
 
-def _scaled(entry: Entry, live: Object | None) -> Entry:
-    """Where only we own the replicas that we let go of, somebody has to hold them first, or they fall to one."""
+def _version(body: Object) -> Any:
+    return body["metadata"].get("resourceVersion")
+
+
+def _begun(placed: Placed, live: Object | None) -> Entry:
+    entry = Entry(
+        "create" if live is None else "change", placed.ref, placed.source, body=placed.body, live=live
+    )
+    if not placed.scaled:
+        return entry
     entry = replace(entry, notes=("its autoscaler owns the replicas",))
     if live is None or owners(live, ".spec.replicas") != {MANAGER}:
         return entry
+    # Where only we own the replicas that we let go of, somebody has to hold them first, or they fall to one.
     return replace(entry, handover=mapping(live, "spec").get("replicas"))
 
 
-def _dry_run(
-    cluster: Cluster, entry: Entry, live: Object | None, take_over: Collection[str]
-) -> tuple[Object, Entry]:
+def _dry_run(cluster: Cluster, entry: Entry, take_over: Collection[str]) -> tuple[Object, Entry]:
     body = entry.body
-    if entry.handover is not None and live is not None:  # as if somebody held them already
+    if entry.handover is not None:  # as if somebody held them already
         body = {**body, "spec": {**body["spec"], "replicas": entry.handover}}
     try:
         return cluster.apply(body, manager=MANAGER, dry_run=True), entry

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from opslib.core.errors import NotFoundError, OpslibError
 from opslib.core.plan import Plan
-from opslib.kube import Cluster, Object, Ref
+from opslib.kube import Cluster, Object, Ref, is_secret
 from opslib.manifests.entries import Entry, failed, plan_object
 from opslib.manifests.inventory import PART_OF, guarded_prune, inventory_ref, read_inventory, set_id
 from opslib.manifests.model import Manifest
@@ -75,7 +76,7 @@ def plan_apply(
     entries = (*_asked(cluster, targets, live, take_over), *_pruned(gone, live, recorded))
     identity = cluster.identity()
     shown = {"release": release, "objects": [entry.to_dict() for entry in entries]}
-    return SetPlan(Plan(environment, identity, steps_of(entries, live, identity), shown), entries, inventory)
+    return SetPlan(Plan(environment, identity, steps_of(entries, identity), shown), entries, inventory)
 
 
 def prepare(cluster: Cluster, manifests: Iterable[Manifest], inventory: Ref) -> list[Placed]:
@@ -87,13 +88,23 @@ def prepare(cluster: Cluster, manifests: Iterable[Manifest], inventory: Ref) -> 
     for placed in targets:
         metadata = placed.body["metadata"]
         labelled = {**metadata, "labels": {**mapping(metadata, "labels"), PART_OF: id_}}
-        body = replaced(placed.body, ("metadata",), labelled)
+        body = replaced(_with_data(placed.body), ("metadata",), labelled)
         spec = mapping(body, "spec")
         is_scaled = placed.ref.key in scaled and "replicas" in spec
         if is_scaled:
             body = {**body, "spec": {key: value for key, value in spec.items() if key != "replicas"}}
         found.append(replace(placed, body=body, scaled=is_scaled))
     return found
+
+
+def _with_data(body: Object) -> Object:
+    """Return a Secret whose texts are data: server-side apply never sees `stringData` again, and so cannot own it."""
+    texts = mapping(body, "stringData")
+    if not is_secret(body) or not all(isinstance(text, str) for text in texts.values()):
+        return body
+    encoded = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
+    rest = {key: value for key, value in body.items() if key != "stringData"}
+    return {**rest, "data": {**mapping(body, "data"), **encoded}} if encoded else rest
 
 
 def _known(cluster: Cluster, refs: Iterable[Ref]) -> list[Ref]:
@@ -144,5 +155,5 @@ def _pruned(gone: Sequence[Ref], live: Mapping[Ref, Object], recorded: Mapping[R
         if body is None or recorded[ref] not in {"", body["metadata"]["uid"]}:
             continue
         if own_fields(body) is not None:
-            found.append(Entry("prune", ref, notes=("it is not in the set any more",)))
+            found.append(Entry("prune", ref, notes=("it is not in the set any more",), live=body))
     return found

@@ -22,19 +22,19 @@ from opslib.manifests.placing import Placed
 HAND_OVER = "hand over"
 
 
-def steps_of(entries: Iterable[Entry], live: Mapping[Ref, Object], identity: str) -> tuple[Step, ...]:
-    """Return the writes of a plan, in order; `live` is what was there when it was made."""
+def steps_of(entries: Iterable[Entry], identity: str) -> tuple[Step, ...]:
+    """Return the writes of a plan, in order."""
     entries = [entry for entry in entries if entry.action in {"create", "change", "prune"}]
     key = seal_key([e.body for e in entries if holds_secret(e.body)], identity)
     steps = []
     for entry in entries:
-        now = live.get(entry.ref)
+        now = entry.live
         name = entry.ref.identity
         if entry.handover is not None and now is not None:
             expects = {"uid": now["metadata"]["uid"], "fields": [[["spec", "replicas"], entry.handover]]}
             steps.append(Step(HAND_OVER, name, {"spec": {"replicas": entry.handover}}, expects))
         patch = None if entry.action == "prune" else _patch(entry, key)
-        steps.append(Step(entry.action, name, patch, _expects(entry, now)))
+        steps.append(Step(entry.action, name, patch, _expects(entry)))
     return tuple(steps)
 
 
@@ -43,8 +43,9 @@ def _patch(entry: Entry, key: bytes) -> dict[str, Any]:
     return {**body, "force": entry.force}
 
 
-def _expects(entry: Entry, live: Object | None) -> dict[str, Any]:
+def _expects(entry: Entry) -> dict[str, Any]:
     """Return what must still be true: the prior values, or the version where values would tell a secret."""
+    live = entry.live
     if live is None:
         return {"absent": True}
     uid = live["metadata"]["uid"]

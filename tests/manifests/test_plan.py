@@ -131,7 +131,9 @@ def test_a_saved_plan_gets_its_secrets_from_the_same_set_alone(api) -> None:
     bodies = bodies_of(plan, prepare(api, manifests(shop()), inventory))
 
     assert {step.object for step in plan.steps} == set(bodies)
-    assert bodies[f"v1 Secret {api.namespace}/db"]["stringData"] == {"password": SECRET}
+    assert bodies[f"v1 Secret {api.namespace}/db"]["data"] == {
+        "password": base64.b64encode(SECRET.encode()).decode()
+    }
     other = shop()
     other[1]["stringData"]["password"] = "another"
     with pytest.raises(RefusedError, match="not the one that was planned"):
