@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,24 @@ class Settings:
             debug=bool(env.get("OPSLIB_DEBUG")),
             kubeconfig=env.get("KUBECONFIG", ""),
         )
+
+    def to_dict(self) -> dict[str, str | bool]:
+        """Return the settings as JSON, for a process that is to have the same ones."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {
+            key: value if isinstance(value, bool) else str(value) for key, value in values.items() if value
+        }
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Settings:
+        """Return settings that `to_dict` has written. Raises UsageError for others."""
+        paths = {
+            key: Path(str(saved[key])) for key in ("cwd", "config", "lab_state", "run_dir") if key in saved
+        }
+        try:
+            return cls(**{**saved, **paths})
+        except TypeError as error:
+            raise UsageError(f"settings of another version: {error}") from error
 
     def find_lab_state(self) -> Path:
         """Return the lab's state folder: OPSLIB_LAB_STATE, the nearest one upwards, else the default here."""

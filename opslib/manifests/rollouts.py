@@ -97,8 +97,10 @@ def _template(revision: Object) -> Object:
     return {key: value for key, value in held.items() if key != "$patch"}
 
 
-def undo(cluster: Cluster, ref: Ref, *, to_revision: int = 0) -> Edit:
+def undo(cluster: Cluster, ref: Ref, *, to_revision: int = 0, to_hash: str = "") -> Edit:
     """Return the way back to a revision, without one to the one before. Replicas and other objects stay.
+
+    `to_hash` names a revision by the hash of its template, which stays the same when revisions are numbered anew.
 
     Raises:
         RefusedError: the workload is paused, or is at this revision already.
@@ -106,7 +108,7 @@ def undo(cluster: Cluster, ref: Ref, *, to_revision: int = 0) -> Edit:
     """
     workload = look_at(cluster, ref)
     _refuse_paused(workload.object, "undone")
-    target = _target(workload, to_revision)
+    target = _target(workload, to_revision, to_hash)
     template = without_hash(_template(target))
     if template == without_hash(mapping(workload.object, "spec", "template")):
         raise RefusedError(f"{ref} is at revision {revision_of(target)} already", hint="see its history")
@@ -116,10 +118,15 @@ def undo(cluster: Cluster, ref: Ref, *, to_revision: int = 0) -> Edit:
             {"op": "add", "path": "/metadata/annotations", "value": _annotations(workload, target)}
         )
     summary = f"roll {ref} back to revision {revision_of(target)}"
-    return _edit(workload.object, ref, summary, operations, _undo_warnings(workload.object))
+    return edit(workload.object, ref, summary, operations, _undo_warnings(workload.object))
 
 
-def _target(workload: Workload, wanted: int) -> Object:
+def _target(workload: Workload, wanted: int, hash_: str) -> Object:
+    for revision in workload.revisions if hash_ else ():
+        if hash_of(revision) == hash_:
+            return revision
+    if hash_:
+        raise NotFoundError(f"the revision {hash_} of {workload.ref} is gone", hint="see its history")
     numbers = {revision_of(revision): revision for revision in workload.revisions}
     others = sorted((n for n, r in numbers.items() if hash_of(r) != workload.current), reverse=True)
     if wanted in numbers:
@@ -157,7 +164,7 @@ def pause(cluster: Cluster, ref: Ref) -> Edit:
     """Return the edit that stops roll-outs of a Deployment. Raises RefusedError where it is paused already."""
     obj = _deployment(cluster, ref)
     _refuse_paused(obj, "paused again")
-    return _edit(obj, ref, f"pause {ref}", [{"op": "add", "path": "/spec/paused", "value": True}])
+    return edit(obj, ref, f"pause {ref}", [{"op": "add", "path": "/spec/paused", "value": True}])
 
 
 def resume(cluster: Cluster, ref: Ref) -> Edit:
@@ -165,7 +172,7 @@ def resume(cluster: Cluster, ref: Ref) -> Edit:
     obj = _deployment(cluster, ref)
     if not mapping(obj, "spec").get("paused"):
         raise RefusedError(f"{ref} is not paused", hint="there is nothing to resume")
-    return _edit(obj, ref, f"resume {ref}", [{"op": "remove", "path": "/spec/paused"}])
+    return edit(obj, ref, f"resume {ref}", [{"op": "remove", "path": "/spec/paused"}])
 
 
 def restart(cluster: Cluster, ref: Ref, clock: Clock) -> Edit:
@@ -176,7 +183,7 @@ def restart(cluster: Cluster, ref: Ref, clock: Clock) -> Edit:
     annotations = mapping(obj, "spec", "template", "metadata", "annotations") | {RESTARTED_AT: now}
     metadata = mapping(obj, "spec", "template", "metadata") | {"annotations": annotations}
     operation = {"op": "add", "path": "/spec/template/metadata", "value": metadata}
-    return _edit(obj, ref, f"restart {ref}", [operation])
+    return edit(obj, ref, f"restart {ref}", [operation])
 
 
 def scale(cluster: Cluster, ref: Ref, replicas: int) -> Edit:
@@ -192,7 +199,7 @@ def scale(cluster: Cluster, ref: Ref, replicas: int) -> Edit:
     ]
     warnings = [f"HorizontalPodAutoscaler {name} will set it again" for name in autoscalers]
     operation = {"op": "add", "path": "/spec/replicas", "value": replicas}
-    return _edit(obj, ref, f"scale {ref} from {before} to {replicas}", [operation], warnings)
+    return edit(obj, ref, f"scale {ref} from {before} to {replicas}", [operation], warnings)
 
 
 def carry_out(cluster: Cluster, edit: Edit, *, dry_run: bool = False) -> Object:
@@ -200,7 +207,7 @@ def carry_out(cluster: Cluster, edit: Edit, *, dry_run: bool = False) -> Object:
     return cluster.patch(edit.ref, edit.operations, dry_run=dry_run, subresource=edit.subresource)
 
 
-def _edit(
+def edit(
     obj: Object, ref: Ref, summary: str, operations: Iterable[Object], warnings: Iterable[str] = ()
 ) -> Edit:
     version = obj["metadata"]["resourceVersion"]

@@ -63,6 +63,13 @@ def test_undo_to_a_revision_by_its_number(world: World) -> None:
         undo(world, REF, to_revision=3)
 
 
+def test_a_revision_is_found_by_its_hash_when_it_has_another_number(world: World) -> None:
+    world.put(replica_set("1", 9))
+    assert "back to revision 9" in undo(world, REF, to_revision=1, to_hash="h1").summary
+    with pytest.raises(NotFoundError, match="is gone"):
+        undo(world, REF, to_hash="h7")
+
+
 def test_there_is_no_way_back_from_the_first_revision() -> None:
     with pytest.raises(NotFoundError, match="no earlier revision"):
         undo(World(deployment("1"), replica_set("1", 1)), REF)
