@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from opslib.diagnosis import diagnose
     from opslib.investigate import Investigation, find_cause, preflight
     from opslib.kube import connect_cluster
-    from opslib.manifests import check_manifests, load_manifests, plan_apply
+    from opslib.manifests import apply_plan, check_manifests, load_manifests, plan_apply
     from opslib.telemetry import connect, connect_capture
     from opslib.ui import (
         budget_waterfall,
@@ -42,7 +42,7 @@ _MODULES = {
     "diagnosis": ("diagnose",),
     "investigate": ("Investigation", "find_cause", "preflight"),
     "kube": ("connect_cluster",),
-    "manifests": ("check_manifests", "load_manifests", "plan_apply"),
+    "manifests": ("apply_plan", "check_manifests", "load_manifests", "plan_apply"),
     "telemetry": ("connect", "connect_capture"),
     "ui": (
         "budget_waterfall",
@@ -65,6 +65,7 @@ __all__ = [
     "OpslibError",
     "Verdict",
     "Window",
+    "apply_plan",
     "budget_waterfall",
     "call_graph",
     "candidates",

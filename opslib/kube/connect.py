@@ -11,9 +11,10 @@ from opslib.core.clock import Clock, SystemClock
 from opslib.core.errors import UsageError
 from opslib.core.settings import Environment, Settings
 from opslib.kube.client import Client
+from opslib.kube.protocol import Cluster
 
 
-def connect_cluster(environment: Environment, settings: Settings, clock: Clock | None = None) -> Client:
+def connect_cluster(environment: Environment, settings: Settings, clock: Clock | None = None) -> Cluster:
     """Return a client of the environment's cluster; nothing is asked of it yet.
 
     Raises:

@@ -19,6 +19,7 @@ from opslib.core.errors import (
     RefusedError,
 )
 from opslib.core.foreign import read_json
+from opslib.core.redact import Redactor
 from opslib.core.words import printable
 from opslib.kube.objects import Object
 from opslib.kube.retry import TYPE_ERROR
@@ -53,7 +54,8 @@ def failure(host: str, request: Request, response: Response) -> OpslibError:
         status = read_object(host, response)
     except ClusterError as error:
         return error
-    text = printable(str(status.get("message") or f"{response.status} without a message"), _LONGEST)
+    text = str(status.get("message") or f"{response.status} without a message")
+    text = Redactor().text(printable(text, _LONGEST))
     code = response.status
     if code == 401:
         return ForbiddenError(

@@ -1,4 +1,4 @@
-"""What runs in a cluster as files say it: load, check, plan."""
+"""What runs in a cluster as files say it: load, check, plan, apply."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from opslib.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from opslib.manifests.apply import Applied, apply_plan
     from opslib.manifests.check import Flaw, check_manifests
     from opslib.manifests.images import read_images
     from opslib.manifests.load import load_manifests
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from opslib.manifests.surroundings import surroundings
 
 _MODULES = {
+    "apply": ("Applied", "apply_plan"),
     "check": ("Flaw", "check_manifests"),
     "images": ("read_images",),
     "load": ("load_manifests",),
@@ -22,8 +24,10 @@ _MODULES = {
 }
 
 __all__ = [
+    "Applied",
     "Flaw",
     "SetPlan",
+    "apply_plan",
     "check_manifests",
     "load_manifests",
     "plan_apply",

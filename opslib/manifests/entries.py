@@ -71,8 +71,10 @@ def plan_object(
     """
     entry = _begun(placed, live)
     if not placed.served:
+        return _unseen(entry, "definition")
+    if live is not None and "deletionTimestamp" in live["metadata"]:
         return replace(
-            entry, notes=(*entry.notes, "its definition comes with the set: the server has not seen it yet")
+            entry, action="refused", reason="it is being deleted: what is applied now goes with it"
         )
     try:
         result, entry = _dry_run(cluster, entry, take_over)
@@ -89,12 +91,16 @@ def plan_object(
     except NotFoundError as error:
         if placed.ref.namespace not in coming:
             return replace(entry, action="refused", reason=str(error))
-        return replace(
-            entry, notes=(*entry.notes, "its Namespace comes with the set: the server has not seen it yet")
-        )
+        return _unseen(entry, "Namespace")
     except RefusedError as error:
         return replace(entry, action="refused", reason=str(error))
     return entry if entry.live is None else _compared(entry, entry.live, result)
+
+
+def _unseen(entry: Entry, what: str) -> Entry:
+    return replace(
+        entry, notes=(*entry.notes, f"its {what} comes with the set: the server has not seen it yet")
+    )
 
 
 def _version(body: Object) -> Any:

@@ -13,11 +13,15 @@ from typing import Any
 
 from opslib.core.errors import ClusterError, RefusedError, UsageError
 from opslib.core.foreign import read_json
+from opslib.core.plan import canonical
 from opslib.kube import Cluster, Ref
+from opslib.manifests.owners import MANAGER
+from opslib.manifests.placing import served
 
 NAME = "opslib-release-"
 KEY = "objects"
-PART_OF = "applyset.kubernetes.io/part-of"
+_APPLYSET = "applyset.kubernetes.io"
+PART_OF = f"{_APPLYSET}/part-of"
 # Deleting one of these deletes what others have put into it.
 GUARDED = ("Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim")
 _RELEASE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", re.ASCII)
@@ -52,6 +56,55 @@ def read_inventory(cluster: Cluster, inventory: Ref) -> dict[Ref, str]:
             f"{inventory} is no inventory that this version can read",
             hint="somebody has changed it: correct or delete it; without it nothing is pruned",
         ) from error
+
+
+def write_inventory(cluster: Cluster, inventory: Ref, objects: Mapping[Ref, str]) -> None:
+    """Record objects and their uids, an empty one for what is about to be made."""
+    rows = sorted([ref.api_version, ref.kind, ref.namespace, ref.name, uid] for ref, uid in objects.items())
+    spaces = sorted({ref.namespace for ref in objects} - {"", inventory.namespace})
+    kinds = sorted({f"{ref.kind}.{ref.group}".rstrip(".") for ref in objects})
+    metadata = {
+        "name": inventory.name,
+        "namespace": inventory.namespace,
+        "labels": {f"{_APPLYSET}/id": set_id(inventory)},
+        "annotations": {
+            f"{_APPLYSET}/tooling": "opslib/v1",
+            f"{_APPLYSET}/contains-group-kinds": ",".join(kinds),
+            f"{_APPLYSET}/additional-namespaces": ",".join(spaces),
+        },
+    }
+    data = {KEY: base64.b64encode(canonical(rows)).decode()}
+    body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
+    cluster.apply(body, manager=MANAGER, force=True)
+
+
+class Record:
+    """A release's inventory while it is applied: what may be made is recorded before it is, what is there after."""
+
+    def __init__(self, cluster: Cluster, inventory: Ref, members: Iterable[Ref]) -> None:
+        self._cluster = cluster
+        self._inventory = inventory
+        self._members = set(members)
+        self._recorded = read_inventory(cluster, inventory)
+        self._known = self._recorded | {ref: self._recorded.get(ref, "") for ref in self._members}
+        self.begun = False
+
+    def begin(self) -> None:
+        """Record all that may be there from now on."""
+        self._write(self._known)
+        self.begun = True
+
+    def finish(self, written: Mapping[Ref, str]) -> None:
+        """Record what is there: uids of what was written (empty: deleted), and what others have not deleted."""
+        kept = {ref: written.get(ref, uid) for ref, uid in self._known.items() if written.get(ref) != ""}
+        left = [ref for ref in kept if ref not in self._members]
+        there = self._cluster.get_all(served(self._cluster, left))
+        self._write({ref: uid for ref, uid in kept.items() if ref in self._members or ref in there})
+
+    def _write(self, objects: dict[Ref, str]) -> None:
+        if objects != self._recorded:
+            write_inventory(self._cluster, self._inventory, objects)
+            self._recorded = objects
 
 
 def guarded_prune(

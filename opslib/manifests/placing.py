@@ -79,3 +79,16 @@ def place(cluster: Cluster, manifests: Iterable[Manifest]) -> list[Placed]:
         found.append(Placed(ref_of(body), manifest.source, body, served))
     refuse_doubles(Manifest(placed.body, placed.source) for placed in found)
     return sorted(found, key=lambda placed: rank(placed.ref.kind))
+
+
+def served(cluster: Cluster, refs: Iterable[Ref]) -> list[Ref]:
+    """Return the objects whose kinds the cluster has."""
+
+    def is_served(ref: Ref) -> bool:
+        try:
+            cluster.kind(ref.api_version, ref.kind)
+        except NotFoundError:
+            return False
+        return True
+
+    return [ref for ref in refs if is_served(ref)]

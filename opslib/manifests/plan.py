@@ -13,7 +13,7 @@ from opslib.manifests.entries import Entry, failed, plan_object
 from opslib.manifests.inventory import PART_OF, guarded_prune, inventory_ref, read_inventory, set_id
 from opslib.manifests.model import Manifest
 from opslib.manifests.owners import own_fields, scaled_targets
-from opslib.manifests.placing import Placed, place, rank
+from opslib.manifests.placing import Placed, place, rank, served
 from opslib.manifests.pods import mapping, replaced
 from opslib.manifests.steps import steps_of
 
@@ -72,7 +72,7 @@ def plan_apply(
     gone = guarded_prune(
         (ref for ref in recorded if ref.key not in wanted), recorded, named=prune_named, most=max_prune
     )
-    live = cluster.get_all(_known(cluster, [p.ref for p in targets if p.served] + gone))
+    live = cluster.get_all(served(cluster, [p.ref for p in targets] + gone))
     entries = (*_asked(cluster, targets, live, take_over), *_pruned(gone, live, recorded))
     identity = cluster.identity()
     shown = {"release": release, "objects": [entry.to_dict() for entry in entries]}
@@ -105,18 +105,6 @@ def _with_data(body: Object) -> Object:
     encoded = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
     rest = {key: value for key, value in body.items() if key != "stringData"}
     return {**rest, "data": {**mapping(body, "data"), **encoded}} if encoded else rest
-
-
-def _known(cluster: Cluster, refs: Iterable[Ref]) -> list[Ref]:
-    """Leave out kinds that have gone since they were recorded."""
-    found = []
-    for ref in refs:
-        try:
-            cluster.kind(ref.api_version, ref.kind)
-        except NotFoundError:
-            continue
-        found.append(ref)
-    return found
 
 
 def _asked(

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opslib.core.errors import RefusedError, UsageError
+from opslib.core.plan import ANY
 from opslib.core.settings import Settings, load_environment
 from opslib.run.declared import Value
 
 if TYPE_CHECKING:
     from opslib.run.runner import Prepared
-
-ANY = "any"
 
 
 def approved(prepared: Prepared, token: str | None, out: Path, settings: Settings) -> Prepared:

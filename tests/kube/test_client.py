@@ -242,6 +242,14 @@ def test_no_error_repeats_the_values_of_a_secret() -> None:
     assert len(transport.asked) == 1
 
 
+def test_no_error_repeats_what_has_the_shape_of_a_credential() -> None:
+    api, _, _ = client([status(422, 'spec.containers[0].args: Invalid value: "--password=hunter2222"')])
+
+    with pytest.raises(ManifestError) as error:
+        api.apply(BODY, manager="opslib")
+    assert "hunter2222" not in str(error.value)
+
+
 def test_rights_are_asked_for_one_by_one() -> None:
     api, transport, _ = client([answer({"status": {"allowed": True}})])
 

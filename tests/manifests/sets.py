@@ -6,6 +6,8 @@ from typing import Any
 from opslib.manifests.model import Manifest
 
 DIGEST = "sha256:" + "a" * 64
+SECRET = "hunter2-hunter2"
+DEPLOYMENT = 2  # its place in the sets
 
 
 def labelled(name: str, **more) -> dict:
@@ -95,3 +97,16 @@ def changed(path: str, value: Any, bodies: list | None = None) -> list:
     else:
         at[last] = value
     return found
+
+
+def shop() -> list[dict]:
+    """The good set without its autoscaler, in the namespace of whoever applies it."""
+    bodies = [b for b in copy.deepcopy(good()) if b["kind"] != "HorizontalPodAutoscaler"]
+    for body in bodies:
+        del body["metadata"]["namespace"]
+    bodies[1]["stringData"]["password"] = SECRET
+    return bodies
+
+
+AUTOSCALER = copy.deepcopy(good()[5])
+del AUTOSCALER["metadata"]["namespace"]

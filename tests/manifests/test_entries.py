@@ -47,3 +47,10 @@ def test_an_object_that_never_rests_is_planned_as_it_was_last_seen() -> None:
 
     assert entry.live == versions[-2]
     assert len(transport.asked) == 2 * SETTLE_TRIES + 1
+
+
+def test_an_object_that_is_being_deleted_is_refused() -> None:
+    entry, transport = planned(at(1, deletionTimestamp="2026-01-01T00:00:00Z"), [])
+
+    assert (entry.action, transport.asked) == ("refused", [])
+    assert "being deleted" in entry.reason

@@ -1,17 +1,14 @@
 """A plan says what the server would do with each object, writes nothing, and tells no secret."""
 
 import base64
-import copy
 import json
 
 import pytest
-from cluster_server import Practice
-from sets import DIGEST, good, manifests
+from sets import AUTOSCALER, DEPLOYMENT, DIGEST, SECRET, manifests, shop
 
 from opslib.core.errors import ClusterError, ForbiddenError, NotFoundError, RefusedError
 from opslib.core.plan import Plan
-from opslib.core.settings import Environment, Settings
-from opslib.kube import Client, Ref, connect_cluster
+from opslib.kube import Client, Ref
 from opslib.kube.retry import Retry
 from opslib.manifests.inventory import NAME, inventory_ref
 from opslib.manifests.owners import HANDOVER, MANAGER
@@ -19,38 +16,6 @@ from opslib.manifests.plan import plan_apply, prepare
 from opslib.manifests.steps import bodies_of, unmet
 
 pytestmark = pytest.mark.lab
-
-SECRET = "hunter2-hunter2"
-DEPLOYMENT = 2
-
-
-@pytest.fixture
-def api(practice: Practice, tmp_path, request):
-    """A client, its retries short, in a namespace of the test's own; faults end with it."""
-    space = "plan-" + request.node.name.replace("_", "-").partition("[")[0][-40:].strip("-")
-    environment = Environment("x", kubeconfig=str(practice.kubeconfig), namespace=space)
-    client = connect_cluster(environment, Settings(tmp_path))
-    client._retry = Retry(first_s=0.01, longest_s=0.05, budget_s=5)
-    client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}})
-    yield client
-    practice.call("DELETE", "/practice/faults")
-    client.delete(
-        Ref("v1", "Namespace", "", space),
-        uid=client.get(Ref("v1", "Namespace", "", space))["metadata"]["uid"],
-    )
-
-
-def shop() -> list[dict]:
-    """The good set without its autoscaler, in the namespace of whoever applies it."""
-    bodies = [b for b in copy.deepcopy(good()) if b["kind"] != "HorizontalPodAutoscaler"]
-    for body in bodies:
-        del body["metadata"]["namespace"]
-    bodies[1]["stringData"]["password"] = SECRET
-    return bodies
-
-
-AUTOSCALER = copy.deepcopy(good()[5])
-del AUTOSCALER["metadata"]["namespace"]
 
 
 def planned(api: Client, bodies: list, **how):

@@ -2,31 +2,16 @@
 
 import base64
 import json
-import uuid
 
 import pytest
-from cluster_server import Practice
 from sets import DIGEST, good, manifests
 
 from opslib.core.errors import ClusterError
-from opslib.core.settings import Environment, Settings
-from opslib.kube import connect_cluster
 from opslib.kube.retry import Retry
 from opslib.manifests.check import check_manifests
 from opslib.manifests.surroundings import surroundings
 
 pytestmark = pytest.mark.lab
-
-
-@pytest.fixture
-def api(practice: Practice, tmp_path):
-    """A client, in a namespace of the test's own."""
-    space = f"surroundings-{uuid.uuid4().hex[:6]}"
-    client = connect_cluster(
-        Environment("x", kubeconfig=str(practice.kubeconfig), namespace=space), Settings(tmp_path)
-    )
-    client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}})
-    return client
 
 
 def shop(api) -> list[dict]:
