@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,14 +31,21 @@ class Journal:
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._path, self._clock = folder / JOURNAL, clock
         self._seq = len(list(read_lines(self._path)))
+        self._writing = threading.Lock()
 
     def write(self, phase: str, **more: Any) -> None:
         """Write what is about to be done, or how it ended; it is on the disk when this returns."""
-        line = {"seq": self._seq, "time_unix_nano": self._clock.now_ns(), "pid": os.getpid(), "phase": phase}
-        append_line(self._path, {**line, **more})
-        with self._path.open("rb") as file:
-            os.fsync(file.fileno())
-        self._seq += 1
+        with self._writing:
+            line = {
+                "seq": self._seq,
+                "time_unix_nano": self._clock.now_ns(),
+                "pid": os.getpid(),
+                "phase": phase,
+            }
+            append_line(self._path, {**line, **more})
+            with self._path.open("rb") as file:
+                os.fsync(file.fileno())
+            self._seq += 1
 
 
 def journal_lines(folder: Path) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from opslib.core.outcome import Outcome
 from opslib.core.plan import Plan
 from opslib.core.settings import Settings, environ_of_children
 from opslib.manifests.driver import CHANGE
+from opslib.manifests.sets import ReleaseSet
 
 _LOOK_S = 0.2
 _START_S = 30.0
@@ -43,15 +44,23 @@ def change_folder(settings: Settings, slug: str, clock: Clock) -> Path:
 
 
 def start_change(
-    folder: Path, plan: Plan, settings: Settings, *, environment: str, deadline_s: float
+    folder: Path,
+    plan: Plan,
+    settings: Settings,
+    *,
+    environment: str,
+    deadline_s: float,
+    release: ReleaseSet | None = None,
 ) -> None:
-    """Start the driver of an approved plan in a folder."""
+    """Start the driver of an approved plan in a folder; with the set where it is a release's plan."""
     order = {
         "plan": plan.to_dict(),
         "environment": environment,
         "settings": settings.to_dict(),
         "deadline_s": deadline_s,
     }
+    if release is not None:
+        order["set"] = release.to_dict()
     write_json(folder / CHANGE, order)
     drive(folder)
 

@@ -17,12 +17,15 @@ from typing import Any
 
 from opslib.core.changes import Journal, driving, ending, journal_lines
 from opslib.core.clock import SystemClock
-from opslib.core.errors import OpslibError, UsageError
+from opslib.core.errors import OpslibError, RefusedError, UsageError
 from opslib.core.outcome import Outcome
 from opslib.core.plan import Plan
 from opslib.core.redact import Redactor
 from opslib.core.settings import Settings, load_environment
 from opslib.kube import Cluster, Ref, connect_cluster
+from opslib.manifests.leases import locked
+from opslib.manifests.releasing import Release, go_back, release
+from opslib.manifests.sets import ReleaseSet
 from opslib.manifests.updating import Ended, Way, roll_back, update
 from opslib.manifests.waiting import Wait
 
@@ -42,12 +45,19 @@ def main(folder: Path) -> int:
         try:
             ended = _driven(folder, journal)
         except OpslibError as error:
-            ended = Ended("aborted", Outcome.ERROR, str(error), {"hint": error.hint})
+            outcome = Outcome.REFUSED if isinstance(error, RefusedError) else Outcome.ERROR
+            ended = Ended(_phase(folder), outcome, str(error), {"hint": error.hint})
         except Exception as error:  # noqa: BLE001 - whatever breaks here, who watches must learn it
-            ended = Ended("rollback_failed", Outcome.ERROR, f"{type(error).__name__}: {error}")
+            ended = Ended(_phase(folder), Outcome.ERROR, f"{type(error).__name__}: {error}")
         said = Redactor().data({"summary": ended.summary, "details": dict(ended.details)})
         journal.write(ended.phase, outcome=str(ended.outcome), **said)
     return 0
+
+
+def _phase(folder: Path) -> str:
+    """Return how a change ends that an error cuts off: nothing was begun, or somebody has to go back."""
+    begun = any(line["phase"] == "began" for line in journal_lines(folder))
+    return "rollback_failed" if begun else "aborted"
 
 
 def _driven(folder: Path, journal: Journal) -> Ended:
@@ -55,13 +65,29 @@ def _driven(folder: Path, journal: Journal) -> Ended:
     settings = Settings.from_dict(order["settings"])
     cluster = connect_cluster(load_environment(order["environment"], settings), settings)
     way = Way(cluster, folder, journal, SystemClock(), Wait(deadline_s=float(order["deadline_s"])))
-    lines = journal_lines(folder)
-    begun = next((line for line in lines if line["phase"] == "began"), None)
+    begun = next((line for line in journal_lines(folder) if line["phase"] == "began"), None)
     if begun is not None:
-        return roll_back(way, Ref.of_identity(begun["object"]), begun["back"], "it was cut off")
+        # The change that was cut off holds its locks still; its next driver has the same name and takes them again.
+        with locked(cluster, map(Ref.of_identity, begun["workloads"]), folder.name, way.clock):
+            return _cut_off(way, begun)
     plan = Plan.from_dict(order["plan"])
     _refuse_other(cluster, plan)
-    return update(way, plan)
+    return release(way, plan, _release(way, plan, order)) if "set" in order else update(way, plan)
+
+
+def _cut_off(way: Way, begun: Mapping[str, Any]) -> Ended:
+    if begun["kind"] == "release":
+        return go_back(way, begun["back"], "it was cut off")
+    return roll_back(way, Ref.of_identity(begun["object"]), begun["back"], "it was cut off")
+
+
+def _release(way: Way, plan: Plan, order: Mapping[str, Any]) -> Release:
+    """Read the set of a release again, and plan it again: it must come to what was approved."""
+    release_set = ReleaseSet.from_dict(order["set"])
+    manifests, planned = release_set.planned(way.cluster, order["environment"])
+    if planned.plan.token != plan.token:
+        raise RefusedError("the set, or what it would change, is not what was planned", hint="plan again")
+    return Release(release_set.name, manifests, planned)
 
 
 def _refuse_other(cluster: Cluster, plan: Plan) -> None:

@@ -6,7 +6,7 @@ deadline, somebody's intent to abort), the revision from before is put back, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,8 +16,9 @@ from opslib.core.changes import Journal, has_intent
 from opslib.core.clock import Clock
 from opslib.core.errors import OpslibError, RefusedError
 from opslib.core.outcome import Outcome
-from opslib.core.plan import Plan
+from opslib.core.plan import Plan, Step
 from opslib.kube import Cluster, Object, Ref
+from opslib.manifests.leases import locked
 from opslib.manifests.orders import ROLLING, Order, edit_of, order_of, way_back
 from opslib.manifests.rollouts import Edit, carry_out
 from opslib.manifests.serving import Serving, serving
@@ -43,9 +44,19 @@ class Way:
     clock: Clock
     wait: Wait = field(default_factory=Wait)
 
+    def step(self, record: Mapping[str, Any]) -> None:
+        """Write what `apply_plan` is about to do or has done; it is called by several threads."""
+        phase = {"write": "writing"}.get(str(record["phase"]), str(record["phase"]))
+        rest = {key: value for key, value in record.items() if key != "phase"}
+        self.journal.write(phase, **rest)
+
+    def tell(self, progress: Progress) -> None:
+        """Write progress for who watches."""
+        self.journal.write("waiting", text=str(progress), ready=progress.ready, wanted=progress.wanted)
+
     def note(self, progress: Progress) -> None:
         """Write progress for who watches. Raises AbortedError where somebody has asked for the way back."""
-        self.journal.write("waiting", text=str(progress), ready=progress.ready, wanted=progress.wanted)
+        self.tell(progress)
         if has_intent(self.folder, "abort"):
             raise AbortedError
 
@@ -63,7 +74,16 @@ class Ended:
 def update(way: Way, plan: Plan) -> Ended:
     """Carry out the plan of an order. Raises ClusterError before the first write alone."""
     (step,) = plan.steps
-    ref, order = Ref.of_identity(step.object), order_of(step.patch)
+    ref = Ref.of_identity(step.object)
+    try:
+        with locked(way.cluster, [ref], way.folder.name, way.clock):
+            return _updated(way, ref, step)
+    except RefusedError as error:
+        return Ended("aborted", Outcome.REFUSED, str(error), {"hint": error.hint})
+
+
+def _updated(way: Way, ref: Ref, step: Step) -> Ended:
+    order = order_of(step.patch)
     try:
         live = _still(way.cluster, ref, step.expects)
         edit = edit_of(way.cluster, ref, order, way.clock)
@@ -71,7 +91,14 @@ def update(way: Way, plan: Plan) -> Ended:
     except RefusedError as error:
         return Ended("aborted", Outcome.REFUSED, str(error))
     before = restarts_of(look_at(way.cluster, ref).pods)
-    way.journal.write("began", kind="rollout", object=ref.identity, order=order.to_dict(), back=back)
+    way.journal.write(
+        "began",
+        kind="rollout",
+        object=ref.identity,
+        workloads=[ref.identity],
+        order=order.to_dict(),
+        back=back,
+    )
     way.journal.write("writing", text=edit.summary)
     try:
         carry_out(way.cluster, edit)
@@ -97,7 +124,7 @@ def _watched(way: Way, edit: Edit, back: Mapping[str, Any] | None, before: Resta
     if not result.ok:
         return roll_back(way, ref, back, f"{result.ending}: {result.reason}", details)
     served = await_serving(way.cluster, ref, way.clock)
-    details |= {"serving": [_served(s) for s in served]}
+    details |= {"serving": [served_record(s) for s in served]}
     bad = [s for s in served if s.outcome is Outcome.FAIL]
     if bad:
         return roll_back(way, ref, back, f"{bad[0].service}: {bad[0].reason}", details)
@@ -132,8 +159,7 @@ def _put_back(way: Way, ref: Ref, order: Order) -> Rollout | None:
         carry_out(way.cluster, edit_of(way.cluster, ref, order, way.clock))
     if order.action not in ROLLING:
         return None
-    told: Callable[[Progress], None] = lambda p: way.journal.write("waiting", text=str(p))  # noqa: E731
-    return rollout_status(way.cluster, ref, way.clock, wait=way.wait, progress=told)
+    return rollout_status(way.cluster, ref, way.clock, wait=way.wait, progress=way.tell)
 
 
 def _still(cluster: Cluster, ref: Ref, expects: Mapping[str, Any]) -> Object:
@@ -197,7 +223,8 @@ def health_record(progress: Progress) -> str:
     return f"{progress.health.state}: {progress.health.reason}"
 
 
-def _served(found: Serving) -> dict[str, Any]:
+def served_record(found: Serving) -> dict[str, Any]:
+    """Return what a Service leads to as JSON."""
     return {
         "service": str(found.service),
         "outcome": str(found.outcome),
