@@ -15,8 +15,10 @@ from opslib.kube import Object, Ref
 from opslib.manifests import rules_links as links
 from opslib.manifests import rules_pods as pods
 from opslib.manifests.model import Manifest
+from opslib.manifests.pods import mapping
 from opslib.manifests.scene import Scene
 
+WAIVE = "opslib/waive."
 Severity = Literal["error", "warning", "info", "off"]
 _ORDER = {severity: n for n, severity in enumerate(get_args(Severity))}
 
@@ -65,6 +67,14 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
+def _flaw(rule: Rule, severity: Severity, manifest: Manifest, evidence: str) -> Flaw:
+    """Return a flaw; one that the object waives, with its reason, is told and weighs nothing."""
+    waived = mapping(manifest.body, "metadata", "annotations").get(WAIVE + rule.id)
+    if waived:
+        severity, evidence = "info", f"{evidence} (waived: {waived})"
+    return Flaw(rule.id, severity, manifest.ref, manifest.source, printable(evidence, 400), rule.fix)
+
+
 def check_manifests(
     manifests: Iterable[Manifest],
     *,
@@ -78,7 +88,8 @@ def check_manifests(
         manifests: the set.
         namespace: where objects belong that name no namespace.
         existing: what the cluster has of what the set refers to (`surroundings`); None where it was not asked.
-        severities: rule -> severity, for rules that shall weigh otherwise; `off` leaves one out.
+        severities: rule -> severity, for rules that shall weigh otherwise; `off` leaves one out. An object waives a
+            rule for itself by the annotation `opslib/waive.RULE`, whose value is the reason.
 
     Raises:
         UsageError: there is no such rule or severity.
@@ -91,7 +102,7 @@ def check_manifests(
             raise UsageError(f"{severity!r} is no severity", hint=f"one of {', '.join(_ORDER)}")
     scene = Scene.of(manifests, namespace, existing)
     found = [
-        Flaw(rule.id, chosen[rule.id], manifest.ref, manifest.source, printable(evidence, 400), rule.fix)
+        _flaw(rule, chosen[rule.id], manifest, evidence)
         for rule in RULES
         if chosen[rule.id] != "off"
         for manifest, evidence in rule.look(scene)

@@ -48,6 +48,7 @@ def plan_apply(
     take_over: Collection[str] = (),
     prune_named: Collection[str] = (),
     max_prune: int = MAX_PRUNE,
+    keep: Collection[tuple[str, str, str]] = (),
 ) -> SetPlan:
     """Plan to apply a set as a release: nothing is written.
 
@@ -59,6 +60,7 @@ def plan_apply(
         take_over: field managers whose fields may be taken, such as `kubectl-client-side-apply`.
         prune_named: `KIND/NAME` of Namespaces, definitions and volumes that may be deleted.
         max_prune: how many objects may be deleted where that is more than a fifth of the release.
+        keep: kind, namespace and name of objects that are not deleted, since pods or their history need them.
 
     Raises:
         NotFoundError: a kind is not there and does not come with the set.
@@ -70,7 +72,10 @@ def plan_apply(
     recorded = read_inventory(cluster, inventory)
     wanted = {placed.ref.key for placed in targets}
     gone = guarded_prune(
-        (ref for ref in recorded if ref.key not in wanted), recorded, named=prune_named, most=max_prune
+        (ref for ref in recorded if ref.key not in wanted and ref.key[1:] not in keep),
+        recorded,
+        named=prune_named,
+        most=max_prune,
     )
     live = cluster.get_all(served(cluster, [p.ref for p in targets] + gone))
     entries = (*_asked(cluster, targets, live, take_over), *_pruned(gone, live, recorded))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from opslib.core.errors import UsageError
-from opslib.kube import Cluster
+from opslib.kube import Cluster, Ref
+from opslib.manifests.hashed import with_hashed_names
 from opslib.manifests.images import read_images
 from opslib.manifests.load import load_manifests
 from opslib.manifests.model import Manifest
 from opslib.manifests.plan import MAX_PRUNE, SetPlan, plan_apply
+from opslib.manifests.pods import pod_of
+from opslib.manifests.rules_links import references
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +42,30 @@ class ReleaseSet:
             raise UsageError("it is no set that this version can read", hint="plan again") from error
 
     def planned(self, cluster: Cluster, environment: str) -> tuple[tuple[Manifest, ...], SetPlan]:
-        """Read the set and plan it. Raises as `load_manifests` and `plan_apply`."""
+        """Read the set and plan it, changed configuration under new names. Raises as `load_manifests` and `plan_apply`."""
         images = read_images(Path(self.images)) if self.images else None
-        manifests = load_manifests(self.paths, images=images, release=self.name, namespace=cluster.namespace)
+        loaded = load_manifests(self.paths, images=images, release=self.name, namespace=cluster.namespace)
+        hashed = with_hashed_names(loaded, cluster.namespace, lambda *key: cluster.get(Ref("v1", *key)))
         planned = plan_apply(
             cluster,
-            manifests,
+            hashed.manifests,
             environment=environment,
             release=self.name,
             take_over=self.take_over,
             prune_named=self.prune_named,
             max_prune=self.max_prune,
+            keep=_needed(cluster, loaded),
         )
-        return manifests, planned
+        return hashed.manifests, planned
+
+
+def _needed(cluster: Cluster, manifests: Iterable[Manifest]) -> set[tuple[str, str, str]]:
+    """Return the configuration that pods, or revisions that can come back, refer to."""
+    spaces = {m.ref.namespace or cluster.namespace for m in manifests}
+    kinds = [cluster.kind("apps/v1", "ReplicaSet"), cluster.kind("v1", "Pod")]
+    bodies = [b for space in sorted(spaces) for kind in kinds for b in cluster.list_objects(kind, space)]
+    return {
+        (kind, body["metadata"]["namespace"], name)
+        for body in bodies
+        for kind, name, _, _ in references(pod_of(body))
+    }

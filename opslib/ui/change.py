@@ -16,11 +16,9 @@ from opslib.ui.tables import Table, badge, details, table
 from opslib.ui.text import Html, html, identifier, join
 
 if TYPE_CHECKING:
-    from opslib.manifests import Flaw, SetPlan
+    from opslib.manifests import Change, Flaw, Planned
     from opslib.manifests.entries import Entry
     from opslib.manifests.rollouts import Revision
-    from opslib.manifests.serving import Serving, Smoke
-    from opslib.manifests.waiting import Rollout
 
 _OPEN_FIELDS = 4
 _ORDER = ("refused", "conflict", "prune", "create", "change", "unchanged")
@@ -52,14 +50,14 @@ def flaws_table(flaws: Iterable[Flaw]) -> Table:
     return Table("flaws", body if rows else Html(f"<p>{html(words)}</p>"), words, frame)
 
 
-def plan_table(planned: SetPlan) -> Table:
-    """Show what a plan would do, object by object; what forbids it stands first, what stays as it is last."""
-    entries = sorted(planned.entries, key=lambda e: _ORDER.index(e.action))
-    counts = ", ".join(f"{number} {action}" for action, number in planned.counts().items())
-    token = f"; its token is {planned.plan.token}" if planned.plan.steps and not planned.blocked else ""
-    words = f"Plan for {planned.plan.environment}: {counts or 'nothing to do'}{token}"
-    if planned.blocked:
-        words += "; it cannot be applied before what is first in the table is settled"
+def plan_table(planned: Planned) -> Table:
+    """Show what a plan would do: a release object by object, what forbids it first; a rollout in a sentence."""
+    if planned.entries is None:
+        return _order_table(planned)
+    found = planned.entries
+    entries = sorted(found.entries, key=lambda e: _ORDER.index(e.action))
+    counts = ", ".join(f"{number} {action}" for action, number in found.counts().items())
+    words = f"Plan for {planned.environment}: {counts or 'nothing to do'}{_token(planned)}"
     rows = [(badge(e.action), identifier(str(e.ref), 80), _doing(e)) for e in entries]
     frame = pd.DataFrame(
         [(e.action, str(e.ref), len(e.changes), _said(e)) for e in entries],
@@ -67,6 +65,21 @@ def plan_table(planned: SetPlan) -> Table:
     )
     body = table(("", "object", "what happens"), rows, caption=html(words, 400), row_heads=False)
     return Table("plan", body, words, frame)
+
+
+def _token(planned: Planned) -> str:
+    if planned.blocked:
+        return "; it cannot be applied before what is in the way is settled"
+    return f"; its token is {planned.plan.token}" if planned.plan.steps else ""
+
+
+def _order_table(planned: Planned) -> Table:
+    words = f"Plan for {planned.environment}: {planned.summary}{_token(planned)}"
+    warnings = [str(text) for text in planned.plan.shown.get("warnings", ())]
+    rows = [(badge("warning"), html(text, 400)) for text in warnings]
+    frame = pd.DataFrame([("warning", text) for text in warnings], columns=["", "what to know"])
+    listed = table(("", "what to know before"), rows, row_heads=False) if rows else Html("")
+    return Table("plan", join((Html(f"<p><b>{html(words, 600)}</b></p>"), listed)), words, frame)
 
 
 def _said(entry: Entry) -> str:
@@ -101,34 +114,44 @@ def _field(entry: Entry, change: Any) -> Html:
     return Html(f"<div>{identifier(str(change), 300)}{html(drifted + owners, 200)}</div>")
 
 
-def rollouts_table(rollouts: Iterable[Rollout]) -> Table:
+def rollouts_table(change: Change | None) -> Table:
     """Show how workloads came up; for one that did not, its events, last lines and exit code."""
-    found = tuple(rollouts)
-    failed = [r for r in found if not r.ok]
-    words = f"{len(found) - len(failed)} of {len(found)} workloads are as they were asked to be"
+    found = _records(change, "rollout", "rollouts")
+    good = sum(r["ending"] == "complete" for r in found)
+    words = f"{good} of {len(found)} workloads are as they were asked to be" if found else _none(change)
     rows = [
         (
-            badge("pass" if r.ok else "fail" if r.ending == "failed" else r.ending),
-            identifier(str(r.ref), 80),
-            html(f"{r.ending} after {duration(r.seconds * 1e9)}: {r.reason}", 400),
-            join(_cause(str(cause)) for cause in r.causes),
+            badge(
+                "pass" if r["ending"] == "complete" else "fail" if r["ending"] == "failed" else r["ending"]
+            ),
+            identifier(str(r["object"]), 80),
+            html(f"{r['ending']} after {duration(r['seconds'] * 1e9)}: {r['reason']}", 400),
+            join(_cause(cause) for cause in r["causes"]),
         )
         for r in found
     ]
-    frame = pd.DataFrame(
-        [(str(r.ref), r.ending, r.reason, r.seconds, r.last.revision if r.last else 0) for r in found],
-        columns=["workload", "ending", "reason", "seconds", "revision"],
-    )
+    columns = ["object", "ending", "reason", "seconds", "revision"]
+    frame = pd.DataFrame([[r[name] for name in columns] for r in found], columns=columns)
     body = table(("", "workload", "how it ended", "why"), rows, caption=html(words), row_heads=False)
-    return Table("rollouts", body, words, frame)
+    return Table("rollouts", body if rows else Html(f"<p>{html(words)}</p>"), words, frame)
 
 
-def _cause(text: str) -> Html:
-    head, *rest = text.splitlines()
-    lines = join(Html(f"<div>{html(line, 400)}</div>") for line in rest)
-    return join(
-        (Html(f"<div>{html(head, 500)}</div>"), details("events and last lines", lines) if rest else lines)
-    )
+def _records(change: Change | None, *names: str) -> list[Any]:
+    """Return what a change has told under one of these names, a single one as a list."""
+    told = change.details if change is not None else {}
+    found = [told[name] for name in names if told.get(name)]
+    return found[0] if found and isinstance(found[0], list) else found
+
+
+def _none(change: Change | None) -> str:
+    return "Nothing was changed: there is nothing to verify" if change is None else "No workload was changed"
+
+
+def _cause(cause: Any) -> Html:
+    told = [*(f"event: {e}" for e in cause["events"]), *(f"log: {line}" for line in cause["log"])]
+    lines = join(Html(f"<div>{html(line, 400)}</div>") for line in told)
+    head = Html(f"<div>{html(str(cause['text']), 500)}</div>")
+    return join((head, details("events and last lines", lines))) if told else head
 
 
 def history_table(revisions: Sequence[Revision]) -> Table:
@@ -156,15 +179,14 @@ def history_table(revisions: Sequence[Revision]) -> Table:
     return Table("history", table(heads, rows, caption=html(words), numbers=frozenset({0})), words, frame)
 
 
-def serving_table(services: Iterable[Serving], calls: Iterable[Smoke] = ()) -> Table:
+def serving_table(change: Change | None) -> Table:
     """Show whether Services lead to new pods, and what the calls that may be made were answered."""
-    found = [(s.outcome, str(s.service), s.reason) for s in services]
-    found += [(c.outcome, c.url, c.reason) for c in calls]
-    bad = sum(outcome is Outcome.FAIL for outcome, _, _ in found)
+    found = [(s["outcome"], s["service"], s["reason"]) for s in _records(change, "serving")]
+    found += [(c["outcome"], c["url"], c["reason"]) for c in _records(change, "calls")]
+    bad = sum(outcome == Outcome.FAIL for outcome, _, _ in found)
     words = f"{bad} of {len(found)} Services and calls failed" if bad else "Services lead to the new pods"
-    rows = [
-        (badge(str(outcome)), identifier(what, 120), html(reason, 300)) for outcome, what, reason in found
-    ]
-    frame = pd.DataFrame([(str(o), w, r) for o, w, r in found], columns=["outcome", "what", "reason"])
+    words = words if found else "No Service was asked"
+    rows = [(badge(outcome), identifier(what, 120), html(reason, 300)) for outcome, what, reason in found]
+    frame = pd.DataFrame(found, columns=["outcome", "what", "reason"])
     body = table(("", "Service or call", "what was found"), rows, caption=html(words), row_heads=False)
-    return Table("serving", body, words, frame)
+    return Table("serving", body if rows else Html(f"<p>{html(words)}</p>"), words, frame)
