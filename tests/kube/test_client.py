@@ -160,6 +160,16 @@ def test_a_creation_that_may_have_happened_is_not_repeated(fault) -> None:
     assert len(transport.asked) == 1
 
 
+def test_a_deletion_of_another_object_of_the_name_is_not_repeated() -> None:
+    api, transport, _ = client(
+        [status(409, "the UID in the precondition (a) does not match the UID in record (b)")]
+    )
+
+    with pytest.raises(ConflictError):
+        api.delete(CONFIG, uid="a")
+    assert len(transport.asked) == 1
+
+
 @pytest.mark.parametrize("fault", [status(429), ClusterError("refused", sent=False)])
 def test_a_creation_that_cannot_have_happened_is_repeated(fault) -> None:
     api, _, _ = client([fault, answer(BODY)])
