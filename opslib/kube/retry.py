@@ -12,6 +12,7 @@ from opslib.kube.wire import Request, Response
 
 TYPE_ERROR = b"failed to create typed patch object"
 """Server-side apply answers 500 for a value of the wrong type; it stays as wrong."""
+_STANDING = (b"FieldManagerConflict", b"AlreadyExists", b"in the precondition")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +31,15 @@ class Retry:
 def again_after_s(request: Request, response: Response) -> float | None:
     """Return the seconds that the server asks to wait (0: as we like) where the call may be made again, else None.
 
-    429 was never executed. 409 of a call without precondition is the server's own race, unless it names owners of
-    fields. 5xx may have been executed.
+    429 was never executed. 409 is the server's own race, unless it speaks of what stays as it is. 5xx may have been
+    executed.
     """
     if response.status == 429:
         return _retry_after_s(response)
     if not request.repeatable:
         return None
     if response.status == 409:
-        return None if b"FieldManagerConflict" in response.body or b"AlreadyExists" in response.body else 0.0
+        return None if any(words in response.body for words in _STANDING) else 0.0
     if response.status not in {500, 502, 503, 504} or TYPE_ERROR in response.body:
         return None
     return _retry_after_s(response)

@@ -29,6 +29,7 @@ _WORDS: dict[str, Any] = {
 _INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|[1-9][0-9_]*|0)", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _LONGEST_NUMBER = 40
+_MERGE = object()  # the key `<<` as a plain word; a quoted one is a key like others
 _HALVES = re.compile(r"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})")
 
 
@@ -83,7 +84,7 @@ class _Open:
     line: int
     anchor: str | None
     weight: int  # of the document when it began
-    key: str | None = None
+    key: Any = None
     merged: tuple[Any, ...] = ()
 
 
@@ -141,7 +142,7 @@ class _Reader:
         plain = event.implicit[0] and not event.tag and event.style in {None, ""}
         value = scalar(event.value) if plain else event.value
         if self._stack and self._waits_for_key():
-            self._key(event, value)
+            self._key(event, _MERGE if plain and value == "<<" else value)
             return
         weight = _NODE + len(event.value)
         self._weigh(event, weight)
@@ -164,6 +165,9 @@ class _Reader:
         top = self._stack[-1]
         if value is None:
             raise self._error(event, "a key is missing before the colon")
+        if value is _MERGE:
+            top.key = _MERGE
+            return
         key = {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
         if key in top.value:
             raise self._error(event, f"the key {printable(key, 60)!r} stands there twice")
@@ -180,7 +184,7 @@ class _Reader:
         if isinstance(top.value, list):
             top.value.append(value)
             return
-        if top.key == "<<":
+        if top.key is _MERGE:
             top.merged += self._merged(event, value)
         else:
             top.value[top.key] = value

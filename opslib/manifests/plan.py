@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from opslib.core.errors import NotFoundError, OpslibError
 from opslib.core.plan import Plan
-from opslib.kube import Cluster, Object, Ref, is_secret
+from opslib.kube import Cluster, Object, Ref, is_secret, ref_of
 from opslib.manifests.entries import Entry, failed, plan_object
 from opslib.manifests.inventory import PART_OF, guarded_prune, inventory_ref, read_inventory, set_id
 from opslib.manifests.model import Manifest
@@ -87,8 +87,8 @@ def plan_apply(
 def prepare(cluster: Cluster, manifests: Iterable[Manifest], inventory: Ref) -> list[Placed]:
     """Return a set's objects as they are applied: placed, labelled as the release's, autoscaled replicas left out."""
     targets = place(cluster, manifests)
-    scaled = _scaled(cluster, targets)
     id_ = set_id(inventory)
+    scaled = _scaled(cluster, targets, read_inventory(cluster, inventory))
     found = []
     for placed in targets:
         metadata = placed.body["metadata"]
@@ -128,15 +128,18 @@ def _asked(
     return entries
 
 
-def _scaled(cluster: Cluster, targets: Sequence[Placed]) -> set[tuple[str, str, str, str]]:
-    """Return what autoscalers of the set and of the cluster scale."""
+def _scaled(
+    cluster: Cluster, targets: Sequence[Placed], recorded: Collection[Ref]
+) -> set[tuple[str, str, str, str]]:
+    """Return what autoscalers of the set and of the cluster scale; a recorded one that left the set is pruned."""
     ours = [placed.body for placed in targets if placed.ref.kind == "HorizontalPodAutoscaler"]
     spaces = sorted({placed.ref.namespace for placed in targets if placed.ref.kind in _SCALABLE})
     try:
         kind = cluster.kind("autoscaling/v2", "HorizontalPodAutoscaler")
     except NotFoundError:
         spaces = []
-    theirs = [body for space in spaces for body in cluster.list_objects(kind, space)]
+    found = [body for space in spaces for body in cluster.list_objects(kind, space)]
+    theirs = [body for body in found if ref_of(body) not in recorded]
     return scaled_targets([*ours, *theirs], cluster.namespace)
 
 

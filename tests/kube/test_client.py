@@ -93,6 +93,32 @@ def test_pages_are_read_to_the_end_and_again_when_their_moment_is_forgotten() ->
     assert {r.query["labelSelector"] for r in transport.asked} == {"app=web"}
 
 
+def test_many_objects_of_a_kind_are_read_as_one_list_unless_it_is_far_longer() -> None:
+    refs = [Ref("v1", "ConfigMap", "shop", f"c{n}") for n in range(30)]
+    items = [{"metadata": {"name": f"c{n}"}} for n in range(5, 200)]
+    short, long = ({"items": items, "metadata": {"continue": token}} for token in ("", "more"))
+
+    def reply(page):
+        def one(request):
+            return answer(page) if "limit" in request.query else answer({"metadata": {"name": "one"}})
+
+        return one
+
+    api, transport, _ = client(reply(short))
+    assert list(api.get_all(refs)) == refs[5:]
+    assert [r.query for r in transport.asked] == [{"limit": "300"}]
+    api, transport, _ = client(reply(long))
+    assert list(api.get_all(refs)) == refs
+    assert len(transport.asked) == 31
+
+
+def test_a_few_objects_are_read_one_by_one_and_an_error_about_one_is_raised() -> None:
+    api, _, _ = client(lambda _: status(403, "no"))
+
+    with pytest.raises(RefusedError):
+        api.get_all([CONFIG])
+
+
 def test_a_kind_that_came_later_is_found_and_an_unknown_one_has_near_names() -> None:
     api, _, _ = client([])
 
@@ -157,6 +183,16 @@ def test_a_creation_that_may_have_happened_is_not_repeated(fault) -> None:
 
     with pytest.raises(OpslibError):
         api.create(BODY)
+    assert len(transport.asked) == 1
+
+
+def test_a_deletion_of_another_object_of_the_name_is_not_repeated() -> None:
+    api, transport, _ = client(
+        [status(409, "the UID in the precondition (a) does not match the UID in record (b)")]
+    )
+
+    with pytest.raises(ConflictError):
+        api.delete(CONFIG, uid="a")
     assert len(transport.asked) == 1
 
 

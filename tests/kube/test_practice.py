@@ -223,6 +223,22 @@ def test_half_an_answer_and_another_language_are_errors_of_the_cluster(answer, w
     assert error.value.hint
 
 
+def test_an_answer_without_end_is_left(monkeypatch) -> None:
+    from kubernetes.client import Configuration
+
+    monkeypatch.setattr("opslib.kube.transport.MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr("opslib.kube.transport.MAX_LINE_BYTES", 1000)
+    with serving(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 2000) as host:
+        transport = PoolTransport(Configuration(host=host))
+        with pytest.raises(ClusterError, match="more than"):
+            transport.send(Request("GET", "/"))
+        with (
+            transport.stream(Request("GET", "/")) as (_, lines),
+            pytest.raises(ClusterError, match="a line of more"),
+        ):
+            list(lines)
+
+
 def test_an_address_where_nobody_answers_was_never_asked() -> None:
     from kubernetes.client import Configuration
 

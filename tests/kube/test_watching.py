@@ -51,6 +51,8 @@ def test_what_is_there_comes_first_then_what_changes() -> None:
 
     assert found == ["ADDED a 3", "QUIET", "ADDED b 6", "MODIFIED a 7", "DELETED b 8", "QUIET"]
     assert versions(transport) == ["5"]
+    assert transport.asked[-1].query["allowWatchBookmarks"] == "true"
+    assert int(transport.asked[-1].query["timeoutSeconds"]) < transport.asked[-1].timeout_s
     assert not clock.slept
 
 

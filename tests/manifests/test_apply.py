@@ -90,6 +90,18 @@ def test_replicas_never_fall_while_they_are_handed_over(api) -> None:
     assert planned(api, bodies).counts() == {"unchanged": 7}
 
 
+def test_replicas_come_back_to_the_set_when_its_autoscaler_goes(api) -> None:
+    bodies = [*shop(), AUTOSCALER]
+    apply(api, shop())
+    apply(api, bodies)
+    bodies[DEPLOYMENT]["spec"]["replicas"] = 4
+
+    apply(api, bodies[:-1])
+
+    assert planned(api, bodies[:-1]).counts() == {"unchanged": 6}
+    assert api.get(next(r for r in inventory(api) if r.kind == "Deployment"))["spec"]["replicas"] == 4
+
+
 def test_a_definition_is_established_before_its_objects_come(api) -> None:
     group = f"{api.namespace}.example"
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}

@@ -84,6 +84,18 @@ def test_no_evidence_repeats_a_secret() -> None:
     assert not [f for f in flaws if TOKEN in f or "hunter2" in f]
 
 
+def test_a_container_for_debugging_needs_no_resources() -> None:
+    assert (
+        found(
+            changed(
+                "2/spec/template/spec/ephemeralContainers",
+                [{"name": "sh", "securityContext": {"runAsUser": 7}}],
+            )
+        )
+        == []
+    )
+
+
 def test_what_the_cluster_has_is_not_missing() -> None:
     bodies = [b for b in good() if b["kind"] != "ConfigMap"]
 

@@ -79,6 +79,10 @@ def test_documents_keep_their_lines_and_empty_ones_are_none() -> None:
     assert list(read_documents(text, "f")) == [(3, {"a": 1}), (9, {"b": 2})]
 
 
+def test_a_quoted_merge_is_a_key_like_others() -> None:
+    assert read("'<<': 1\na: {\"<<\": {b: 2}}") == [{"<<": 1, "a": {"<<": {"b": 2}}}]
+
+
 def test_anchors_and_merges_are_written_out() -> None:
     text = "base: &b {cpu: 1, mem: 2}\none: *b\ntwo: {<<: *b, cpu: 3}\nthree: {x: 1, <<: [*b, {y: 2}]}"
 

@@ -97,6 +97,19 @@ def test_the_size_is_bounded(tmp_path, monkeypatch) -> None:
 
     with pytest.raises(ManifestError, match="larger"):
         load_manifests(tmp_path)
+    monkeypatch.setattr("opslib.manifests.load.MAX_FILES", 1)
+    with pytest.raises(UsageError, match="more than 1 files"):
+        load_manifests(tmp_path)
+
+
+def test_what_a_program_renders_is_bounded(tmp_path, monkeypatch) -> None:
+    program(tmp_path, "kustomize", f"print({config('a')!r} + '#' * 1000)")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("opslib.manifests.load.MAX_BYTES", 1000)
+    (tmp_path / "kustomization.yaml").write_text("{}")
+
+    with pytest.raises(ManifestError, match="rendered more"):
+        load_manifests(tmp_path)
 
 
 def test_kustomize_and_helm_are_rendered_by_their_programs(tmp_path, monkeypatch) -> None:

@@ -8,7 +8,7 @@ from sets import AUTOSCALER, DEPLOYMENT, DIGEST, SECRET, manifests, shop
 
 from opslib.core.errors import ClusterError, ForbiddenError, NotFoundError, RefusedError
 from opslib.core.plan import Plan
-from opslib.kube import Client, Ref
+from opslib.kube import Client, Ref, ref_of
 from opslib.kube.retry import Retry
 from opslib.manifests.inventory import NAME, inventory_ref
 from opslib.manifests.owners import HANDOVER, MANAGER
@@ -143,6 +143,16 @@ def test_fields_of_others_are_a_conflict_unless_they_may_be_taken(api) -> None:
     assert planned(api, shop(), take_over=["argocd"]).blocked
 
 
+def test_what_others_made_alike_is_a_change_of_owners_alone(api) -> None:
+    for placed in prepare(api, manifests(shop()[:1]), inventory_ref("shop", api.namespace)):
+        api.apply(placed.body, manager="kubectl")
+
+    (found,) = planned(api, shop()[:1]).entries
+
+    assert (found.action, found.changes) == ("change", ())
+    assert found.notes == ("no value changes, only who owns the fields",)
+
+
 def test_an_immutable_field_and_a_refusal_are_named(api) -> None:
     applied(api, shop())
     bodies = shop()
@@ -216,6 +226,13 @@ def test_what_left_the_set_is_pruned_where_it_is_still_ours(api) -> None:
     refs = [e.ref for e in planned(api, shop()).entries]
     uids = [api.get(ref)["metadata"]["uid"] for ref in refs]
     uids[0] = "another"
+    theirs = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "theirs", "namespace": api.namespace},
+    }
+    refs.append(ref_of(theirs))
+    uids.append(api.apply(theirs, manager="kubectl")["metadata"]["uid"])
     rows = [[r.api_version, r.kind, r.namespace, r.name, uid] for r, uid in zip(refs, uids, strict=True)]
     inventory = {
         "apiVersion": "v1",
@@ -224,14 +241,14 @@ def test_what_left_the_set_is_pruned_where_it_is_still_ours(api) -> None:
     }
     api.create({**inventory, "stringData": {"objects": json.dumps(rows)}})
 
-    plan = planned(api, shop()[DEPLOYMENT:3])
+    plan = planned(api, shop()[DEPLOYMENT:3], max_prune=6)
 
     assert [(e.action, e.ref.kind) for e in plan.entries if e.action == "prune"] == [
         ("prune", "Ingress"), ("prune", "PodDisruptionBudget"), ("prune", "Service"), ("prune", "Secret"),
     ]  # fmt: skip
-    with pytest.raises(RefusedError, match="5 of 6 objects") as error:
+    with pytest.raises(RefusedError, match="6 of 7 objects") as error:
         planned(api, shop()[DEPLOYMENT:3], max_prune=2)
-    assert "max_prune=5" in error.value.hint
+    assert "max_prune=6" in error.value.hint
 
 
 def test_an_inventory_that_cannot_be_read_stops_the_plan(api) -> None:
