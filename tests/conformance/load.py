@@ -31,7 +31,10 @@ class Call:
 
 
 class Load:
-    """Threads that take turns; a call that is due while all of them wait is late. None is made a second time."""
+    """Threads that take turns; a call that is due while all of them wait is late, beyond `patience_s` it is not made.
+
+    None is made a second time.
+    """
 
     def __init__(
         self,
@@ -41,9 +44,11 @@ class Load:
         threads: int = 8,
         *,
         keep_alive: bool = True,
+        patience_s: float = math.inf,
     ) -> None:
         self.calls: list[Call] = []
         self._address, self._rate, self._request, self._keep_alive = address, rate, request, keep_alive
+        self._patience_s = patience_s
         self._turns, self._enough = itertools.count(), threading.Event()
         self._start_s = self._stop_s = 0.0
         self._threads = [threading.Thread(target=self._take_turns) for _ in range(threads)]
@@ -73,6 +78,10 @@ class Load:
     def lost(self) -> list[Call]:
         return [call for call in self.calls if call.status != 200]
 
+    def between(self, start_s: float, end_s: float) -> list[Call]:
+        """Return the calls that were due then."""
+        return [call for call in self.calls if start_s <= call.due_s < end_s]
+
     def check(self) -> None:
         """Say what came of it. It proves nothing when the machine carried less than was offered."""
         print(f"{self.offered} calls due, {len(self.calls)} made, {len(self.lost())} lost")
@@ -84,6 +93,8 @@ class Load:
             due_s = self._start_s + next(self._turns) / self._rate
             if self._enough.wait(max(0.0, due_s - time.monotonic())):
                 break
+            if time.monotonic() - due_s > self._patience_s:
+                continue
             self.calls.append(self._call(connection, due_s))
             if not self._keep_alive:
                 connection.close()
