@@ -1,4 +1,4 @@
-"""The shop from its own manifests on both clusters: served, killed, deleted, rolled, counted.
+"""The shop from its own manifests: served, killed, deleted, rolled, counted.
 
 Customers bring a key and never try again: what the shop loses, they see.
 """
@@ -124,7 +124,7 @@ def count(shop: Shop, load: Load) -> None:
     assert [booked.get(order) for order in told] == [1] * len(told)
 
 
-def test_orders_go_in_through_the_ingress_and_a_repeated_one_is_the_same(shop: Shop) -> None:
+def test_orders_go_in_at_the_front_door_and_a_repeated_one_is_the_same(shop: Shop) -> None:
     before = len(shop.booked())
     with customers(shop) as load:
         load.more(30)
