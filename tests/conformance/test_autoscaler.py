@@ -140,10 +140,11 @@ def test_an_autoscaler_that_cannot_count_says_why(ns: Namespace) -> None:
     first = "invalid metrics (1 invalid out of 1), first error is: failed to get cpu resource metric value: "
     assert condition(ns, "web", "ScalingActive") == ("False", "FailedGetResourceMetric", lacking)
     assert condition(ns, "web", "AbleToScale")[:2] == ("True", "SucceededGetScale")
-    assert set(events(ns, "web")) >= {
+    wanted = {
         ("Warning", "FailedGetResourceMetric", missing),
         ("Warning", "FailedComputeMetricsReplicas", first + missing),
     }
+    until(lambda: set(events(ns, "web")) >= wanted)
     assert ns.get("deployments", "web")["spec"]["replicas"] == 1
 
 
@@ -152,7 +153,7 @@ def test_bounds_need_no_figures_and_a_target_has_to_be_there(ns: Namespace) -> N
     ns.create("horizontalpodautoscalers", scaler("web", MOST, least=2))
     ns.create("horizontalpodautoscalers", scaler("none", MOST))
     until(lambda: len(ns.pods("web")) == 2)
-    until(lambda: events(ns, "none"))
+    until(lambda: events(ns, "web") and events(ns, "none"))
 
     below = "New size: 2; reason: Current number of replicas below Spec.MinReplicas"
     assert events(ns, "web")[0] == ("Normal", "SuccessfulRescale", below)
