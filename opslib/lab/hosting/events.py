@@ -132,7 +132,8 @@ def _of_pod(pod: Object, time_ns: int) -> Object:
         for seen in (pod.get("status") or {}).get("containerStatuses") or ()
     ]
     total = {"aggregationTemporality": 2, "isMonotonic": True, "dataPoints": points}
-    metric = {"name": "kube_pod_container_status_restarts_total", "sum": total}
+    # Without `_total`: whoever makes Prometheus names of OTLP's adds it to what only grows.
+    metric = {"name": "kube_pod_container_status_restarts", "sum": total}
     return {"resource": {"attributes": _attributes(about)}, "scopeMetrics": [{"metrics": [metric]}]}
 
 

@@ -7,10 +7,8 @@ in effect is set again in a process or a container that had to be restarted.
 from __future__ import annotations
 
 import logging
-import os
 import queue
-import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
@@ -23,9 +21,8 @@ from opslib.lab.control import ControlServer, call
 from opslib.lab.state import Folder, ProcessId
 from opslib.lab.supervisor.addresses import SUPERVISOR, Addresses
 from opslib.lab.supervisor.child import Child
-from opslib.lab.supervisor.helpers import RELEASE, helper_child
+from opslib.lab.supervisor.effects import Effects
 from opslib.lab.supervisor.plan import (
-    NETWORK,
     PROCESSES,
     SERVING,
     Options,
@@ -38,7 +35,6 @@ from opslib.lab.waiting import wait_for
 
 _READY_S = 60.0
 _TICK_S = 0.1
-_HELPER_S = 15.0
 _TELL_EVERY_S = 0.5  # containers what is in effect
 _log = logging.getLogger("supervisor")
 
@@ -56,11 +52,8 @@ class Supervisor:
         self._commands = queue.SimpleQueue()
         self._addresses: Addresses | None = None
         self._children: dict[str, Child] = {}
-        self._helpers: list[Child] = []
-        self._shop: Shop | None = None
+        self._effects: Effects | None = None
         self._told_s = 0.0
-        self._delays: dict[str, float] = {}  # knobs of the network
-        self._keep: dict[str, float] = {}  # which traces the collector keeps; empty: all
         self._stopping = False
         self._last_asked_s = clock.monotonic_s()
         self._record: dict[str, Any] = {
@@ -103,8 +96,10 @@ class Supervisor:
         self._write(control_port=control.port, phase="starting the cluster")
         self._await(self._all_ready, lambda: f"not ready: {self._waiting()}")
         self._write(phase="starting the shop")
-        shop = self._shop = Shop(cluster.address, control.token)
+        shop = Shop(cluster.address, control.token)
         shop.bring_up(self._folder.kubeconfig, shop_config(addresses))
+        collector = self._children["collector"]
+        self._effects = Effects(shop, cluster, collector, self._folder, self._options, self._clock)
         found = call(cluster.address, "ready")
         cluster.settings["port"] = found["port"]
         load = self._start_child("load", addresses, front_door=found["front_door"])
@@ -158,14 +153,17 @@ class Supervisor:
         while not self._stopping:
             self._serve_commands()
             now_s = self._clock.monotonic_s()
-            for child in (*self._children.values(), *self._helpers):
+            for child in self._all_children():
                 self._tend(child, now_s)
-            if now_s - self._told_s > _TELL_EVERY_S:
+            if self._effects is not None and now_s - self._told_s > _TELL_EVERY_S:
                 self._told_s = now_s
-                self._tell_containers()
+                self._effects.tell()
             if now_s - self._last_asked_s > self._options.ttl_s:
                 _log.warning("nobody asked for %g s: ending", self._options.ttl_s)
                 self._stopping = True
+
+    def _all_children(self) -> tuple[Child, ...]:
+        return (*self._children.values(), *(self._effects.helpers if self._effects else ()))
 
     def _tend(self, child: Child, now_s: float) -> None:
         """Notice an end, start again when due, and make a restarted process what it was."""
@@ -174,7 +172,8 @@ class Supervisor:
             self._write()
         elif child.due(now_s):
             child.restarts += 1
-            self._aim(child)
+            if self._effects is not None:
+                self._effects.aim(child)
             child.start(now_s)
             _log.warning("%s restarted (%d)", child.name, child.restarts)
             self._write()
@@ -185,10 +184,9 @@ class Supervisor:
         try:
             if child.name == "load":
                 call(child.address, "go_on")
-            elif child.name == "collector" and self._keep:
-                call(child.address, "keep", **self._keep)
-            elif child.name == "cluster":
-                call(child.address, "knobs", **self._delays)
+            elif self._effects is not None:
+                self._effects.restore(child)
+            if child.name == "cluster":
                 self._follow_front_door(child)
         except LabError as error:
             _log.warning("%s: %s", child.name, error)
@@ -201,18 +199,6 @@ class Supervisor:
             load.settings["front_door"] = front_door
             load.stop()
             load.start(self._clock.monotonic_s())
-
-    def _tell_containers(self) -> None:
-        """Tell containers that began meanwhile what is in effect; one that cannot be told yet, the next time."""
-        try:
-            self._running.tell()
-        except LabError as error:
-            _log.info("a container was not told: %s", error)
-
-    @property
-    def _running(self) -> Shop:
-        assert self._shop is not None  # commands and restarts come after the start
-        return self._shop
 
     def _serve_commands(self) -> None:
         try:
@@ -255,84 +241,30 @@ class Supervisor:
             "ttl_left_s": round(self._options.ttl_s - idle_s, 1),
             "processes": [
                 *containers,
-                *(child.to_dict() for child in (*self._children.values(), *self._helpers)),
+                *(child.to_dict() for child in self._all_children()),
             ],
             "load": asked("load", "report"),
             "collected": asked("collector", "counts"),
         }
 
     def _apply(self, fault: dict[str, Any]) -> dict[str, Any]:
-        """Have exactly these knobs, helpers and way of collecting in effect: see `Scenario.fault`."""
-        self._set_knobs({})  # what goes to a helper goes back first
-        self._stop_helpers()
-        self._start_helpers(fault["helpers"])
-        self._set_knobs(fault["knobs"])
-        self._set_keep(dict(fault.get("keep", {})))
+        """Have exactly this in effect, and where it says so the capture begun anew: see `Scenario.fault`."""
+        assert self._effects is not None  # commands come after the start
+        self._effects.set(fault)
         if fault.get("forget"):
             self._record["begin_ns"] = self._open_capture("forget")
         self._write()
         return {"applied": True}
 
-    def _set_knobs(self, knobs: dict[str, dict[str, float]]) -> None:
-        shop = self._running
-        shop.knobs, self._delays = knobs, dict(knobs.get(NETWORK, {}))
-        call(self._children["cluster"].address, "knobs", **self._delays)
-        if not wait_for(self._told, _HELPER_S, self._clock):
-            raise LabError(f"not told: {shop.not_ready()}", hint="see opslib lab status")
-
-    def _told(self) -> bool:
-        try:
-            self._running.tell()
-        except LabError:
-            return False
-        return True
-
-    def _set_keep(self, keep: dict[str, float]) -> None:
-        before, self._keep = self._keep, keep
-        if before != keep:
-            call(self._children["collector"].address, "keep", **keep)
-
-    def _stop_helpers(self) -> None:
-        for helper in self._helpers:
-            helper.stop()
-            for pid in helper.settings.get("target_pids", ()):  # it may have been killed while they stood
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
-        self._helpers = []
-        self._running.end_release()
-
-    def _start_helpers(self, wanted: Iterable[dict[str, Any]]) -> None:
-        """Start helpers and wait until they are ready. Raises LabError when one is not."""
-        for number, helper in enumerate(wanted):
-            if helper["role"] == RELEASE:
-                self._running.begin_release(**helper["settings"])
-                continue
-            child = helper_child(number, helper, self._folder, self._options)
-            self._aim(child)
-            child.start(self._clock.monotonic_s())
-            self._helpers.append(child)
-        waiting = self._helpers
-        if not wait_for(
-            lambda: all(h.state == "ready" or h.ask_ready() for h in waiting) and self._running.is_ready(),
-            _HELPER_S,
-            self._clock,
-        ):
-            raise LabError("what breaks the shop did not start", hint=f"see {self._folder.logs}")
-
-    def _aim(self, child: Child) -> None:
-        """Tell a helper that acts on other processes which ones those are now."""
-        if target := child.settings.get("target"):
-            child.settings["target_pids"] = self._running.pids(target)
-
     def _write(self, **changes: Any) -> None:
         self._record.update(changes)
-        processes = [child.to_dict() for child in (*self._children.values(), *self._helpers)]
+        processes = [child.to_dict() for child in self._all_children()]
         self._folder.write({**self._record, "processes": processes})
 
     def _end(self) -> None:
         """Stop everything: first who calls, the collector last, when nobody sends any more."""
-        for helper in self._helpers:
-            helper.stop()
+        if self._effects is not None:
+            self._effects.end()
         for name in PROCESSES:
             if name in self._children:
                 self._children[name].stop()
