@@ -12,11 +12,11 @@ from opslib.lab.collector.rows import rows_of
 from opslib.lab.control import Address
 from opslib.lab.hosting.changes import Changes
 from opslib.lab.hosting.events import event_row, restart_metrics
-from opslib.lab.hosting.manifests import path_of, second_release, shop_documents
+from opslib.lab.hosting.manifests import additions, path_of, second_release, shop_documents
 from opslib.lab.supervisor import shop as shop_module
 from opslib.lab.supervisor.shop import Shop
 
-SHOP = shop_documents({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector"}, "secret")
+SHOP = shop_documents()
 NAME, COMPONENT, VERSION = (f"app.kubernetes.io/{word}" for word in ("name", "component", "version"))
 
 
@@ -24,17 +24,14 @@ def of_kind(documents: list[dict], kind: str) -> dict[str, dict]:
     return {d["metadata"]["name"]: d for d in documents if d["kind"] == kind}
 
 
-def test_the_lab_adds_where_telemetry_goes_and_the_token_and_changes_nothing_else() -> None:
-    plain = shop_documents({}, "")
-    config, secret = of_kind(SHOP, "ConfigMap")["shop"], of_kind(SHOP, "Secret")["shop-control"]
+def test_the_lab_adds_where_telemetry_goes_and_the_token_and_nothing_that_the_manifests_say() -> None:
+    added = additions(SHOP, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector"}, "s")
+    config, secret = of_kind(added, "ConfigMap")["shop"], of_kind(added, "Secret")["shop-control"]
 
-    assert config["data"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector"
-    assert config["data"].items() > of_kind(plain, "ConfigMap")["shop"]["data"].items()
-    assert secret["stringData"] == {"CONTROL_TOKEN": "secret"}
-    others = [
-        [d for d in documents if d["kind"] not in {"ConfigMap", "Secret"}] for documents in (SHOP, plain)
-    ]
-    assert others[0] == others[1]
+    assert len(added) == 2
+    assert config["data"] == {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector"}
+    assert not config["data"].keys() & of_kind(SHOP, "ConfigMap")["shop"]["data"].keys()
+    assert secret["data"] == {"CONTROL_TOKEN": "cw=="}
     assert [d["kind"] for d in SHOP][:2] == ["Namespace", "ServiceAccount"]
 
 

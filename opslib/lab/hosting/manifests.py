@@ -1,6 +1,7 @@
-"""The shop's own manifests with what a lab adds to them, and a client that applies them as kubectl would.
+"""The shop's own manifests, what a lab adds to them, and a client that applies both as kubectl would.
 
-Nothing in them is changed but data that they leave open: where telemetry goes, and the token for control calls.
+The manifests are applied as they are, by the field manager that a runbook of the kit has too. What the lab adds, where
+telemetry goes and the token for control calls, has another manager: whoever applies the manifests again leaves it alone.
 """
 
 from __future__ import annotations
@@ -20,21 +21,29 @@ import yaml
 from opslib.core.errors import LabError
 
 Document = dict[str, Any]
+MANAGER, LAB_MANAGER = "opslib", "opslib-lab"
 _TIMEOUT_S = 10.0
 _NOT_FOUND = 404
 
 
-def shop_documents(config: Mapping[str, str], control_token: str) -> list[Document]:
-    """Return the shop's objects in order; `config` goes into its ConfigMap, the token into its Secret."""
+def shop_documents() -> list[Document]:
+    """Return the shop's objects in order."""
     files = sorted((resources.files("opslib.lab") / "manifests").iterdir(), key=lambda file: file.name)
     texts = [file.read_text(encoding="utf-8") for file in files if file.name.endswith(".yaml")]
-    documents = [document for text in texts for document in yaml.safe_load_all(text) if document]
-    for document in documents:
-        if document["kind"] == "ConfigMap":
-            document["data"] = {**document["data"], **config}
-        if document["kind"] == "Secret":
-            document["stringData"] = {"CONTROL_TOKEN": control_token}
-    return documents
+    return [document for text in texts for document in yaml.safe_load_all(text) if document]
+
+
+def additions(documents: Iterable[Document], config: Mapping[str, str], control_token: str) -> list[Document]:
+    """Return what a lab adds: `config` to the ConfigMap of a shop, the token to its Secret."""
+    content: Mapping[str, Document] = {
+        "ConfigMap": {"data": dict(config)},
+        "Secret": {"data": {"CONTROL_TOKEN": base64.b64encode(control_token.encode()).decode()}},
+    }
+    return [
+        {**{key: document[key] for key in ("apiVersion", "kind", "metadata")}, **content[document["kind"]]}
+        for document in documents
+        if document["kind"] in content
+    ]
 
 
 def second_release(
@@ -80,10 +89,10 @@ class Client:
         self._context = ssl.create_default_context(cadata=authority)
         self._token = config["users"][0]["user"]["token"]
 
-    def apply(self, documents: Iterable[Document]) -> None:
+    def apply(self, documents: Iterable[Document], manager: str = MANAGER) -> None:
         """Apply objects one after the other, as their owner. Raises LabError for what is refused."""
         for document in documents:
-            path = f"{path_of(document)}?fieldManager=opslib-lab&force=true"
+            path = f"{path_of(document)}?fieldManager={manager}&force=true"
             self._call("PATCH", path, document, "application/apply-patch+yaml")
 
     def delete(self, documents: Iterable[Document]) -> None:

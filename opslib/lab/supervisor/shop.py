@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from opslib.lab.control import Address, call
-from opslib.lab.hosting.manifests import Client, Document, second_release, shop_documents
+from opslib.lab.hosting.manifests import (
+    LAB_MANAGER,
+    Client,
+    Document,
+    additions,
+    second_release,
+    shop_documents,
+)
 
 _log = logging.getLogger("supervisor")
 Knobs = Mapping[str, Mapping[str, float]]  # by application
@@ -33,7 +40,11 @@ class Shop:
     def bring_up(self, kubeconfig: Path, config: Mapping[str, str]) -> None:
         """Apply the shop's manifests. Raises LabError."""
         self._client = Client(kubeconfig)
-        self.documents = shop_documents(config, self.token)
+        self.documents = shop_documents()
+        own = additions(self.documents, config, self.token)
+        spaces = [document for document in self.documents if document["kind"] == "Namespace"]
+        self._client.apply(spaces)
+        self._client.apply(own, LAB_MANAGER)  # before the pods, which read it when they start
         self._client.apply(self.documents)
 
     def containers(self) -> list[dict[str, Any]]:
