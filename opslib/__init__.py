@@ -46,6 +46,8 @@ if TYPE_CHECKING:
         plan_table,
         preflight_table,
         progress,
+        rollouts_table,
+        serving_table,
         trace_comparison,
     )
 
@@ -84,6 +86,8 @@ _MODULES = {
         "plan_table",
         "preflight_table",
         "progress",
+        "rollouts_table",
+        "serving_table",
         "trace_comparison",
     ),
 }
@@ -123,6 +127,8 @@ __all__ = [
     "preflight",
     "preflight_table",
     "progress",
+    "rollouts_table",
+    "serving_table",
     "trace_comparison",
 ]
 
