@@ -1,4 +1,4 @@
-"""Plans and applies: what they rest on, asked of both clusters through the kit's own client.
+"""Plans and applies: what they rest on, asked of both clusters through the client of the kit."""
 
 import uuid
 
