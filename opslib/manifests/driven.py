@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from opslib.core.changes import ENDED, is_driven, journal_lines
+from opslib.core.changes import ENDED, Journal, is_driven, journal_lines
 from opslib.core.clock import Clock, SystemClock
 from opslib.core.errors import OpslibError
 from opslib.core.journal import RunFolder, write_json
@@ -65,8 +65,13 @@ def start_change(
     drive(folder)
 
 
-def drive(folder: Path) -> None:
-    """Start a driver for the change of a folder; where one is at work already, the new one ends at once."""
+def drive(folder: Path, *, back: bool = False) -> None:
+    """Start a driver for the change of a folder; where one is at work already, the new one ends at once.
+
+    `back` takes the way back of a change that has ended, too.
+    """
+    if back:
+        Journal(folder, SystemClock()).write("asked_back")
     with (folder / "driver.log").open("ab") as log:
         subprocess.run(
             [sys.executable, "-m", "opslib.manifests.driver", str(folder)],

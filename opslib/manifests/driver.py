@@ -67,18 +67,20 @@ def _driven(folder: Path, journal: Journal) -> Ended:
     way = Way(cluster, folder, journal, SystemClock(), Wait(deadline_s=float(order["deadline_s"])))
     begun = next((line for line in journal_lines(folder) if line["phase"] == "began"), None)
     if begun is not None:
+        asked = journal_lines(folder)[-2]["phase"] == "asked_back"  # the last line is our own
+        reason = "it was asked for" if asked else "it was cut off"
         # The change that was cut off holds its locks still; its next driver has the same name and takes them again.
         with locked(cluster, map(Ref.of_identity, begun["workloads"]), folder.name, way.clock):
-            return _cut_off(way, begun)
+            return _back(way, begun, reason)
     plan = Plan.from_dict(order["plan"])
     _refuse_other(cluster, plan)
     return release(way, plan, _release(way, plan, order)) if "set" in order else update(way, plan)
 
 
-def _cut_off(way: Way, begun: Mapping[str, Any]) -> Ended:
+def _back(way: Way, begun: Mapping[str, Any], reason: str) -> Ended:
     if begun["kind"] == "release":
-        return go_back(way, begun["back"], "it was cut off")
-    return roll_back(way, Ref.of_identity(begun["object"]), begun["back"], "it was cut off")
+        return go_back(way, begun["back"], reason)
+    return roll_back(way, Ref.of_identity(begun["object"]), begun["back"], reason)
 
 
 def _release(way: Way, plan: Plan, order: Mapping[str, Any]) -> Release:

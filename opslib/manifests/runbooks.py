@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from opslib.manifests.rollouts import Revision, history
 from opslib.manifests.sets import ReleaseSet
 from opslib.manifests.surroundings import surroundings
 
+SHIPPED = "opslib:"
 Show = Callable[[str], None]
 
 
@@ -75,11 +77,11 @@ def plan_release(
 ) -> Planned:
     """Read, check and plan a set: nothing is written but, under the runner, the plan itself.
 
-    `severities` weighs rules otherwise: `privileged=warning,image-latest=off`. Raises as the parts do.
+    `path` names files and folders, several with commas; `opslib:lab/manifests` is the shop of the lab. `severities` weighs rules otherwise: `privileged=warning,image-latest=off`. Raises as the parts do.
     """
     settings = settings or Settings.from_environ()
     cluster = connect_cluster(load_environment(environment, settings), settings)
-    paths = tuple(str(settings.cwd / Path(part).expanduser()) for part in path.split(",") if part)
+    paths = tuple(_path(part, settings) for part in path.split(",") if part)
     wanted = ReleaseSet(
         release, paths, str(settings.cwd / images) if images else "", tuple(take_over), max_prune=max_prune
     )
@@ -106,6 +108,13 @@ def plan_release(
         wanted,
     )
     return _saved(found)
+
+
+def _path(text: str, settings: Settings) -> str:
+    """Return where a set is: below the working directory, or with `opslib:` among what the package ships."""
+    if text.startswith(SHIPPED):
+        return str(resources.files("opslib").joinpath(*text.removeprefix(SHIPPED).split("/")))
+    return str(settings.cwd / Path(text).expanduser())
 
 
 def _severities(text: str) -> dict[str, Severity]:

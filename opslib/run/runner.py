@@ -26,6 +26,7 @@ from opslib.run.junit import junit_xml
 from opslib.run.kernels import started_kernel
 from opslib.run.live import LiveLine
 from opslib.run.notebooks import read_bounded
+from opslib.run.open_changes import ask_for_the_way_back, settled
 from opslib.run.params_file import read_parameters
 from opslib.run.record import Ended, Status, ended_record, started_record
 from opslib.run.report import Drawing, report_html
@@ -137,9 +138,15 @@ def _run(prepared: Prepared, folder: RunFolder, guard: Guard, live: LiveLine, cl
     def save() -> dict[str, Any]:
         return saver.save(prepared.nb, {"run": folder.id})
 
+    def tick() -> None:
+        live.tick()
+        if guard.state.stop is not None:
+            ask_for_the_way_back(folder)
+
     watch = Watch(guard, recorder, live, save)
-    with guard.watching(_teller(recorder, live), live.tick):
-        return _finish(_execute(prepared, watch), record, watch)
+    with guard.watching(_teller(recorder, live), tick):
+        end = settled(folder, _execute(prepared, watch), clock, guard.limits.grace_s)
+        return _finish(end, record, watch)
 
 
 def _teller(recorder: Recorder, live: LiveLine) -> Any:
