@@ -38,6 +38,16 @@ def until(condition: Callable[[], Any], within_s: float = 30) -> Any:
     return found
 
 
+def long(value: Any) -> Any:
+    """One of many like it: asked in the long run alone."""
+    return pytest.param(value, marks=pytest.mark.full)
+
+
+def phases_of(*names: str) -> list[Any]:
+    """Every phase of a change at which its driver is killed; the one right after the write is asked every time."""
+    return ["written", *map(long, names)]
+
+
 class Operator:
     """Somebody with an environment, a cluster and a folder for each change."""
 
@@ -133,7 +143,7 @@ def test_whoever_asks_to_abort_gets_the_way_back(operator: Operator) -> None:
     assert "asked to abort" in change.summary or "ErrImagePull" in change.summary
 
 
-@pytest.mark.parametrize("phase", ["driving", "began", "writing", "written", "waiting", "rolling_back"])
+@pytest.mark.parametrize("phase", phases_of("driving", "began", "writing", "waiting", "rolling_back"))
 def test_a_driver_killed_at_any_step_leaves_a_way_back(operator: Operator, phase: str) -> None:
     before = operator.image
     folder = operator.start(operator.plan(action="set image", image="web:nope"))

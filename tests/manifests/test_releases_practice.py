@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from cluster_server import Practice
-from test_changes_practice import phases, until
+from test_changes_practice import long, phases, phases_of, until
 from test_rollouts_practice import web
 
 from opslib.core.changes import journal_lines
@@ -129,7 +129,7 @@ def test_no_value_of_a_secret_leaves_the_cluster(releaser: Releaser) -> None:
 
 
 @pytest.mark.parametrize(
-    "phase", ["driving", "began", "writing", "written", "waiting", "rolling_back", "putting_back"]
+    "phase", phases_of("driving", "began", "writing", "waiting", "rolling_back", "putting_back")
 )
 def test_a_driver_killed_at_any_step_leaves_a_way_back(releaser: Releaser, phase: str) -> None:
     before = releaser.state()
@@ -177,11 +177,11 @@ def test_of_two_people_at_once_one_is_refused(releaser: Releaser) -> None:
     "fault",
     [
         {"code": 409, "times": 20, "verb": "patch"},
-        {"code": 429, "retry_after_s": 0, "times": 6},
-        {"code": 500, "times": 10, "verb": "patch"},
-        {"code": 504, "times": 5},
         {"drop_watches": ""},
-        {"compact": True},
+        long({"code": 429, "retry_after_s": 0, "times": 6}),
+        long({"code": 500, "times": 10, "verb": "patch"}),
+        long({"code": 504, "times": 5}),
+        long({"compact": True}),
     ],
 )
 def test_a_server_in_trouble_delays_a_release_and_breaks_nothing(
