@@ -1,4 +1,4 @@
-"""What plans and applies rest on, asked of both clusters through the kit's own client."""
+"""Plans and applies: what they rest on, asked of both clusters through the kit's own client."""
 
 import uuid
 
