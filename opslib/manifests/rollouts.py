@@ -7,13 +7,13 @@ sends it. Words and semantics: k8s.io/kubectl/pkg/polymorphichelpers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from opslib.core.clock import Clock
-from opslib.core.errors import NotFoundError, RefusedError
+from opslib.core.errors import ConflictError, NotFoundError, RefusedError
 from opslib.kube import Cluster, Object, Ref
 from opslib.manifests.pods import mapping, mappings
 from opslib.manifests.workloads import (
@@ -27,6 +27,7 @@ from opslib.manifests.workloads import (
     without_hash,
 )
 
+_TRIES = 10
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 CHANGE_CAUSE = "kubernetes.io/change-cause"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -68,6 +69,7 @@ class Edit:
     operations: tuple[Object, ...]
     warnings: tuple[str, ...] = ()
     subresource: str = ""
+    generation: int = 0  # of the object that it was made from
 
 
 def history(cluster: Cluster, ref: Ref) -> list[Revision]:
@@ -202,6 +204,29 @@ def scale(cluster: Cluster, ref: Ref, replicas: int) -> Edit:
     return edit(obj, ref, f"scale {ref} from {before} to {replicas}", [operation], warnings)
 
 
+def carry_out_now(cluster: Cluster, make: Callable[[], Edit]) -> Edit:
+    """Make an edit and send it, again where only the status has changed in between; return what was sent.
+
+    Raises ConflictError where somebody else has changed what is wanted of the object meanwhile.
+    """
+    generation = None
+    for left in reversed(range(_TRIES)):
+        made = make()
+        if generation not in {None, made.generation}:
+            raise ConflictError(
+                f"{made.ref} was changed by somebody else just now", hint="look at it, then try again"
+            )
+        generation = made.generation
+        try:
+            carry_out(cluster, made)
+        except ConflictError:
+            if not left:
+                raise
+        else:
+            return made
+    raise AssertionError("the last try returns or raises")
+
+
 def carry_out(cluster: Cluster, edit: Edit, *, dry_run: bool = False) -> Object:
     """Send an edit. Raises ConflictError where the object has changed since the edit was made."""
     return cluster.patch(edit.ref, edit.operations, dry_run=dry_run, subresource=edit.subresource)
@@ -212,7 +237,8 @@ def edit(
 ) -> Edit:
     version = obj["metadata"]["resourceVersion"]
     test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
-    return Edit(ref, summary, (test, *operations), tuple(warnings))
+    generation = int(obj["metadata"].get("generation") or 0)
+    return Edit(ref, summary, (test, *operations), tuple(warnings), generation=generation)
 
 
 def _found(cluster: Cluster, ref: Ref) -> Object:

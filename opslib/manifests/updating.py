@@ -20,7 +20,7 @@ from opslib.core.plan import Plan, Step
 from opslib.kube import Cluster, Object, Ref
 from opslib.manifests.leases import locked
 from opslib.manifests.orders import ROLLING, Order, edit_of, order_of, way_back
-from opslib.manifests.rollouts import Edit, carry_out
+from opslib.manifests.rollouts import Edit, carry_out_now
 from opslib.manifests.serving import Serving, serving
 from opslib.manifests.trouble import Restarts, restarts_of
 from opslib.manifests.waiting import Progress, Rollout, Wait, rollout_status
@@ -101,7 +101,7 @@ def _updated(way: Way, ref: Ref, step: Step) -> Ended:
     )
     way.journal.write("writing", text=edit.summary)
     try:
-        carry_out(way.cluster, edit)
+        carry_out_now(way.cluster, lambda: edit_of(way.cluster, ref, order, way.clock))
     except OpslibError as error:
         if _still_or_none(way.cluster, ref, live):
             return Ended("aborted", _outcome_of(error), f"nothing was changed: {error}")
@@ -156,7 +156,7 @@ def roll_back(
 
 def _put_back(way: Way, ref: Ref, order: Order) -> Rollout | None:
     with suppress(RefusedError):  # it is there already: the write never arrived, or somebody was quicker
-        carry_out(way.cluster, edit_of(way.cluster, ref, order, way.clock))
+        carry_out_now(way.cluster, lambda: edit_of(way.cluster, ref, order, way.clock))
     if order.action not in ROLLING:
         return None
     return rollout_status(way.cluster, ref, way.clock, wait=way.wait, progress=way.tell)

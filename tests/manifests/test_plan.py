@@ -219,6 +219,7 @@ def test_what_comes_with_the_set_is_not_asked_for_before(api) -> None:
     with pytest.raises(NotFoundError, match=r"shop\.yaml:0: .*no kind Till"):
         planned(api, [till])
     assert entry(planned(api, [inside]), "ConfigMap").action == "refused"
+    assert "dta" in entry(planned(api, [{**inside, "dta": {}}, space]), "ConfigMap").reason
 
 
 def test_what_left_the_set_is_pruned_where_it_is_still_ours(api) -> None:

@@ -3,9 +3,9 @@
 import pytest
 from rollout_world import REF, World, deployment, pod, replica_set, template
 
-from opslib.core.errors import NotFoundError, RefusedError
+from opslib.core.errors import ConflictError, NotFoundError, RefusedError
 from opslib.kube import Ref
-from opslib.manifests.rollouts import carry_out, history, pause, restart, resume, scale, undo
+from opslib.manifests.rollouts import carry_out, carry_out_now, history, pause, restart, resume, scale, undo
 
 VERSION = {"op": "test", "path": "/metadata/resourceVersion", "value": "7"}
 
@@ -115,6 +115,27 @@ def test_an_edit_is_one_patch(world: World) -> None:
     carry_out(world, pause(world, REF))
 
     assert world.patched == [(REF, [VERSION, {"op": "add", "path": "/spec/paused", "value": True}])]
+
+
+def test_an_edit_is_made_again_where_only_the_status_has_changed(world: World) -> None:
+    def patch(ref: Ref, operations, **_) -> None:
+        version = world.objects["Deployment", "payment"]["metadata"]["resourceVersion"]
+        world.objects["Deployment", "payment"]["metadata"]["resourceVersion"] = "8"
+        if operations[0]["value"] != version or version == "7":
+            raise ConflictError("the test failed")
+
+    world.patch = patch
+    assert carry_out_now(world, lambda: pause(world, REF)).operations[0]["value"] == "8"
+
+
+def test_an_edit_is_not_made_again_where_somebody_else_has_changed_it(world: World) -> None:
+    def patch(ref: Ref, operations, **_) -> None:
+        world.objects["Deployment", "payment"]["metadata"]["generation"] += 1
+        raise ConflictError("the test failed")
+
+    world.patch = patch
+    with pytest.raises(ConflictError, match="somebody else"):
+        carry_out_now(world, lambda: pause(world, REF))
 
 
 def test_what_is_not_there_or_cannot_be_is_said(world: World) -> None:

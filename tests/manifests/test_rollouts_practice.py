@@ -9,7 +9,7 @@ from opslib.core.clock import SystemClock
 from opslib.core.errors import ConflictError
 from opslib.core.settings import Environment, Settings
 from opslib.kube import Client, Ref, connect_cluster
-from opslib.manifests.rollouts import carry_out, history, pause, restart, resume, scale, undo
+from opslib.manifests.rollouts import carry_out, carry_out_now, history, pause, restart, resume, scale, undo
 from opslib.manifests.waiting import Rollout, Wait, rollout_status
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
@@ -49,7 +49,7 @@ def test_up_wrong_back_and_all_the_rest(cluster: Client) -> None:
     assert (result.ending, result.seconds < 20) == ("failed", True)
     assert "not found" in str(result.causes[0])
 
-    carry_out(cluster, undo(cluster, REF))
+    carry_out_now(cluster, lambda: undo(cluster, REF))
     result = rollout_status(cluster, REF, SystemClock())
     assert result.ok
     assert [(r.number, r.images, r.pods, r.current) for r in history(cluster, REF)] == [
@@ -62,21 +62,21 @@ def test_up_wrong_back_and_all_the_rest(cluster: Client) -> None:
     assert result.ending == "failed"
     assert result.causes[0].trouble.exit_code == 3
     assert result.causes[0].log[-1] == "no LEDGER_URL"
-    carry_out(cluster, undo(cluster, REF))
+    carry_out_now(cluster, lambda: undo(cluster, REF))
     assert rollout_status(cluster, REF, SystemClock()).ok
 
     old = {pod["metadata"]["uid"] for pod in cluster.list_objects(cluster.kind("v1", "Pod"), SPACE)}
-    carry_out(cluster, restart(cluster, REF, SystemClock()))
+    carry_out_now(cluster, lambda: restart(cluster, REF, SystemClock()))
     assert rollout_status(cluster, REF, SystemClock()).ok
     pods = cluster.list_objects(cluster.kind("v1", "Pod"), SPACE)
     assert not old & {p["metadata"]["uid"] for p in pods if not p["metadata"].get("deletionTimestamp")}
 
-    carry_out(cluster, pause(cluster, REF))
+    carry_out_now(cluster, lambda: pause(cluster, REF))
     stale = resume(cluster, REF)
     assert applied(cluster, web("web:v2")).ending == "suspended"
     with pytest.raises(ConflictError):
         carry_out(cluster, stale)
-    carry_out(cluster, resume(cluster, REF))
-    carry_out(cluster, scale(cluster, REF, 3))
+    carry_out_now(cluster, lambda: resume(cluster, REF))
+    carry_out_now(cluster, lambda: scale(cluster, REF, 3))
     result = rollout_status(cluster, REF, SystemClock())
     assert (result.ok, result.last.ready) == (True, 3)
