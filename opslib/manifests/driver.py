@@ -89,6 +89,8 @@ def _release(way: Way, plan: Plan, order: Mapping[str, Any]) -> Release:
     manifests, planned = release_set.planned(way.cluster, order["environment"])
     if planned.plan.token != plan.token:
         raise RefusedError("the set, or what it would change, is not what was planned", hint="plan again")
+    if planned.blocked:
+        raise RefusedError(str(planned.blocked[0]), hint="settle that, then plan again")
     return Release(release_set.name, manifests, planned)
 
 

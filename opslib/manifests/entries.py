@@ -36,6 +36,9 @@ class Entry:
     body: Object = field(default_factory=dict, repr=False)  # what is applied
     live: Object | None = field(default=None, repr=False)  # what is there
 
+    def __str__(self) -> str:
+        return f"{self.ref}: {self.action}: {self.reason}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return what may be shown, as JSON."""
         changes = [[path_text(c.path), c.before, c.after, list(c.owners)] for c in self.changes]
@@ -140,10 +143,12 @@ def _dry_run(cluster: Cluster, entry: Entry, take_over: Collection[str]) -> tupl
         return cluster.apply(body, manager=MANAGER, dry_run=True), entry
     except ConflictError as error:
         managers = {manager for _, manager in error.owners}
-        if not managers or not managers <= {*take_over, HANDOVER}:
+        # What an order of ours has patched (`set image`, `undo`) is ours, though an apply does not own it yet.
+        if not managers or not managers <= {*take_over, HANDOVER, MANAGER}:
             raise
         result = cluster.apply(body, manager=MANAGER, dry_run=True, force=True)
-        return result, replace(entry, force=True, foreign=error.owners)
+        foreign = tuple((field, manager) for field, manager in error.owners if manager != MANAGER)
+        return result, replace(entry, force=True, foreign=foreign)
 
 
 def _compared(entry: Entry, live: Object, result: Object) -> Entry:

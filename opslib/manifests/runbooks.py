@@ -125,8 +125,7 @@ def _severities(text: str) -> dict[str, Severity]:
 def _blocked(planned: SetPlan, flaws: Sequence[Flaw]) -> str:
     errors = [flaw for flaw in flaws if flaw.severity == "error"]
     if planned.blocked:
-        first = planned.blocked[0]
-        return f"{first.ref}: {first.action}: {first.reason}"
+        return str(planned.blocked[0])
     if errors:
         return f"{errors[0].object}: {errors[0].rule}: {errors[0].evidence}"
     return ""

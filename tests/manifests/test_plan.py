@@ -124,6 +124,17 @@ def test_a_precondition_breaks_where_its_fields_change_and_not_where_others_do(a
     assert unmet({"absent": True}, api.get(ref)) == "it is there now"
 
 
+def test_what_our_own_order_has_patched_is_no_conflict(api) -> None:
+    applied(api, shop())
+    ref = Ref("apps/v1", "Deployment", api.namespace, shop()[DEPLOYMENT]["metadata"]["name"])
+    api.patch(ref, [{"op": "replace", "path": "/spec/replicas", "value": 5}])
+
+    own = entry(planned(api, shop()), "Deployment")
+
+    assert (own.action, own.force, own.foreign) == ("change", True, ())
+    assert [(str(c), c.owners) for c in own.changes] == [(".spec.replicas: 5 -> 2", ())]
+
+
 def test_fields_of_others_are_a_conflict_unless_they_may_be_taken(api) -> None:
     applied(api, shop())
     theirs = shop()[DEPLOYMENT]

@@ -162,6 +162,20 @@ def test_a_plan_for_what_has_changed_since_is_refused_and_writes_nothing(release
     releaser.cluster.apply({**config, "data": {"A": "1"}}, manager="opslib", force=True)
 
 
+def test_a_plan_that_is_blocked_is_not_carried_out(releaser: Releaser) -> None:
+    body = {**bodies("web:v2")[-1], "metadata": {"name": "web", "namespace": SPACE}}
+    releaser.cluster.apply(body, manager="someone", force=True)
+    release, plan = releaser.planned([*bodies(), EXTRA])
+    change = watch_change(releaser.start(release, plan))
+
+    assert plan.steps, "other objects could be written"
+    assert change.outcome is Outcome.REFUSED
+    assert "conflict" in change.summary
+    releaser.cluster.apply(
+        {**body, **bodies()[-1], "metadata": body["metadata"]}, manager="opslib", force=True
+    )
+
+
 def test_of_two_people_at_once_one_is_refused(releaser: Releaser) -> None:
     wanted = releaser.planned(bodies("web:v2"))
     with locked(releaser.cluster, [REF], "somebody-else", CLOCK):
