@@ -20,7 +20,7 @@ STACK = HERE.parent / "stack/kubernetes"
 
 @pytest.fixture(scope="session")
 def practice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    images = {IMAGE.rpartition(":")[0]: {"command": [sys.executable], "tags": ["3.11"]}}
+    images = {IMAGE.rpartition(":")[0]: {"command": [sys.executable], "tags": ["3.11", "3.11-again"]}}
     started = Practice(tmp_path_factory.mktemp("conformance") / "state", images=images).start()
     yield Cluster("practice", started.kubeconfig, started.state / "host")
     started.stop()
