@@ -10,7 +10,7 @@ from opslib.core.errors import ConflictError, ManifestError, NotFoundError, Opsl
 from opslib.kube import Cluster, Object, Ref
 from opslib.manifests.diff import FieldChange, diff
 from opslib.manifests.fields import path_text
-from opslib.manifests.owners import HANDOVER, MANAGER, drift, own_fields, owners, with_owners
+from opslib.manifests.owners import HANDOVER, MANAGER, drift, is_applied, own_fields, owners, with_owners
 from opslib.manifests.placing import Placed
 from opslib.manifests.pods import mapping
 
@@ -63,7 +63,7 @@ def plan_object(
     take_over: Collection[str],
     coming: Collection[str],
 ) -> Entry:
-    """Ask the server what applying an object would do.
+    """Ask the server what applying an object would do, unless it is seen that nothing would change.
 
     Args:
         cluster: where.
@@ -79,6 +79,8 @@ def plan_object(
         return replace(
             entry, action="refused", reason="it is being deleted: what is applied now goes with it"
         )
+    if live is not None and entry.handover is None and is_applied(entry.body, live):
+        return replace(entry, action="unchanged")
     try:
         result, entry = _dry_run(cluster, entry, take_over)
         for _ in range(SETTLE_TRIES):

@@ -7,7 +7,7 @@ the schema's secret; here a list is, where each item has the same one of the key
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from opslib.core.foreign import read_json
@@ -109,6 +109,21 @@ def _owned_token(key: str) -> str:
             pairs = None
         return _token_text(tuple(pairs.items())) if isinstance(pairs, dict) else f"[{rest}]"
     return {"f": f".{rest}", "v": f"[={rest}]", "i": f"[{rest}]"}.get(kind, f".{key}")
+
+
+def part_of(item: Any, parts: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    """Return which fields of a list's item these parts of `fieldsV1` own, and its keys; None where they own none."""
+    for key, below in parts.items():
+        kind, _, text = key.partition(":")
+        try:
+            wanted = read_json(text)
+        except ValueError:
+            continue
+        if kind == "v" and wanted == item:
+            return below, {}
+        if kind == "k" and isinstance(item, dict) and all(item.get(k) == v for k, v in wanted.items()):
+            return below, wanted
+    return None
 
 
 def touches(owned: str, changed: str) -> bool:

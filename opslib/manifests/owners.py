@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from opslib.core.plan import canonical
 from opslib.kube import Object
 from opslib.manifests.diff import FieldChange
-from opslib.manifests.fields import owned_fields, path_text, touches
+from opslib.manifests.fields import owned_fields, part_of, path_text, touches
 from opslib.manifests.pods import mapping, mappings
 
 MANAGER = "opslib"
@@ -16,16 +17,44 @@ HANDOVER = "opslib-handover"
 """Holds `spec.replicas` for the moment between our letting go of it and the autoscaler's first write."""
 
 
-def own_fields(body: Object) -> Any:
-    """Return what of an object our manager has applied (`fieldsV1`), None for nothing."""
+def own_fields(body: Object, *, version: str = "") -> Any:
+    """Return what of an object our manager has applied (`fieldsV1`; of this API version alone), None for nothing."""
     for entry in mappings(mapping(body, "metadata"), "managedFields"):
         if (
             entry.get("manager") == MANAGER
             and entry.get("operation") == "Apply"
             and not entry.get("subresource")
         ):
-            return entry.get("fieldsV1")
+            return None if version and entry.get("apiVersion") != version else entry.get("fieldsV1")
     return None
+
+
+def is_applied(body: Object, live: Object) -> bool:
+    """Tell whether applying a body changes nothing for certain: what we own is what it states, to the byte.
+
+    False where only the server can tell, as when it wrote a value in another form.
+    """
+    fields = own_fields(live, version=body["apiVersion"])
+    metadata = {key: value for key, value in body["metadata"].items() if key not in {"name", "namespace"}}
+    stated = {key: value for key, value in body.items() if key not in {"apiVersion", "kind", "metadata"}}
+    stated |= {"metadata": metadata} if metadata else {}
+    return isinstance(fields, dict) and _is_stated(live, stated, fields)
+
+
+def _is_stated(value: Any, stated: Any, fields: Mapping[str, Any]) -> bool:
+    parts = {key: below for key, below in fields.items() if key != "."}
+    if not parts:
+        return canonical(value) == canonical(stated)
+    if isinstance(value, dict) and isinstance(stated, dict):
+        return parts.keys() == {f"f:{key}" for key in stated} and all(
+            key in value and _is_stated(value[key], below, parts[f"f:{key}"]) for key, below in stated.items()
+        )
+    if isinstance(value, list) and isinstance(stated, list):
+        own = [(item, part[0]) for item in value if (part := part_of(item, parts)) is not None]
+        return len(own) == len(parts) == len(stated) and all(
+            _is_stated(item, wanted, below) for (item, below), wanted in zip(own, stated, strict=True)
+        )
+    return False
 
 
 def owners(body: Object, path: str) -> set[str]:

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from opslib.core.errors import ClusterError, RefusedError
-from opslib.core.foreign import read_json
 from opslib.core.plan import canonical
 from opslib.kube import Cluster, Object, Ref, ref_of
 from opslib.manifests.diff import without_servers_fields
 from opslib.manifests.entries import Entry
+from opslib.manifests.fields import part_of
 from opslib.manifests.inventory import read_inventory
 from opslib.manifests.owners import MANAGER, own_fields
 from opslib.manifests.pods import mapping
@@ -80,23 +80,9 @@ def extract(body: Any, fields: Mapping[str, Any]) -> Any:
         named = ((key.removeprefix("f:"), below) for key, below in parts.items() if key.startswith("f:"))
         return {name: extract(body[name], below) for name, below in named if name in body}
     if isinstance(body, list):
-        found = (_item(item, parts) for item in body)
-        return [item for item in found if item is not None]
+        owned = ((item, part) for item in body if (part := part_of(item, parts)) is not None)
+        return [extract(item, {**below, **{f"f:{key}": {} for key in keys}}) for item, (below, keys) in owned]
     return body
-
-
-def _item(item: Any, parts: Mapping[str, Any]) -> Any:
-    for key, below in parts.items():
-        kind, _, text = key.partition(":")
-        try:
-            wanted = read_json(text)
-        except ValueError:
-            continue
-        if kind == "v" and wanted == item:
-            return item
-        if kind == "k" and isinstance(item, dict) and all(item.get(k) == v for k, v in wanted.items()):
-            return extract(item, {**below, **{f"f:{name}": {} for name in wanted}})
-    return None
 
 
 def keep(cluster: Cluster, inventory: Ref, previous: Previous) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from opslib.core.errors import UsageError
 from opslib.kube import Cluster, Ref
+from opslib.manifests.hashed import KINDS as CONFIGURATION
 from opslib.manifests.hashed import with_hashed_names
 from opslib.manifests.images import read_images
 from opslib.manifests.load import load_manifests
@@ -45,7 +46,8 @@ class ReleaseSet:
         """Read the set and plan it, changed configuration under new names. Raises as `load_manifests` and `plan_apply`."""
         images = read_images(Path(self.images)) if self.images else None
         loaded = load_manifests(self.paths, images=images, release=self.name, namespace=cluster.namespace)
-        hashed = with_hashed_names(loaded, cluster.namespace, lambda *key: cluster.get(Ref("v1", *key)))
+        live = cluster.get_all(_configuration(cluster, loaded))
+        hashed = with_hashed_names(loaded, cluster.namespace, lambda *key: live.get(Ref("v1", *key)))
         planned = plan_apply(
             cluster,
             hashed.manifests,
@@ -57,6 +59,11 @@ class ReleaseSet:
             keep=_needed(cluster, loaded),
         )
         return hashed.manifests, planned
+
+
+def _configuration(cluster: Cluster, manifests: Iterable[Manifest]) -> list[Ref]:
+    refs = (m.ref for m in manifests if m.ref.api_version == "v1" and m.ref.kind in CONFIGURATION)
+    return [replace(ref, namespace=ref.namespace or cluster.namespace) for ref in refs]
 
 
 def _needed(cluster: Cluster, manifests: Iterable[Manifest]) -> set[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ from opslib.core.settings import Environment, Settings
 from opslib.kube import Ref, connect_cluster
 from opslib.manifests.apply import Applied, apply_plan
 from opslib.manifests.model import Manifest
-from opslib.manifests.owners import MANAGER, own_fields
+from opslib.manifests.owners import MANAGER, is_applied, own_fields
 from opslib.manifests.plan import plan_apply
 
 IMAGE = "localhost:5000/none:v1"  # it is never pulled: no replica is asked for
@@ -129,7 +129,13 @@ def test_a_plan_after_an_apply_is_empty_and_what_left_the_set_is_pruned(api) -> 
     done = apply(api, shop())
 
     assert (len(done.written), done.failed) == (5, {})
-    assert planned(api, shop()).counts() == {"unchanged": 5}
+    plan = planned(api, shop())
+    assert plan.counts() == {"unchanged": 5}
+    for entry in plan.entries:  # which is seen without asking, and the server says the same
+        assert is_applied(entry.body, entry.live)
+        dry = api.apply(entry.body, manager=MANAGER, dry_run=True)
+        assert dry["metadata"]["managedFields"] == entry.live["metadata"]["managedFields"]
+        assert dry == entry.live
 
     apply(api, shop()[:3])
     assert planned(api, shop()[:3]).counts() == {"unchanged": 3}
