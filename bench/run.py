@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import os
 import platform
 import shutil
 import sys
@@ -18,10 +19,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import accuracy
+import far
 import figure
 import generate
 import jaeger_files
 import psutil
+import release
 from measure import MB, ROOT, Run, best, python, quickest, run
 
 OPSLIB = ("-m", "opslib")
@@ -123,6 +126,31 @@ class Bench:
             yield from self._stages(ours, written)
             shutil.rmtree(capture)
 
+    def manifests(self) -> Iterator[Row]:
+        """A set planned and applied beside `kubectl apply --server-side`; then again, when nothing is to be done.
+
+        kubectl asks one after the other, so what it takes is the way to the API server: both on this machine, and with
+        the round trip of a cluster somewhere else.
+        """
+        kubeconfig, kubectl, why = release.where(
+            Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+        )
+        if why:
+            yield Row("manifests", "skipped", note=why)
+            return
+        objects = release.write(self.folder / "set")
+        for place, round_trip_s in (("here", 0.0), ("40 ms away", 0.04)):
+            with (
+                far.farther(kubeconfig, round_trip_s, self.folder) as config,
+                release.namespaces(kubectl, config) as (theirs, own),
+            ):
+                for what in ("new", "unchanged"):
+                    peer = run(*theirs, "apply", "--server-side", "-f", str(self.folder / "set"))
+                    ours = run(*python(str(ROOT / "bench/release.py"), config, own, str(self.folder / "set")))
+                    yield self._against(
+                        f"apply {objects:,} {what}, API server {place}", ours, peer, objects, unit="objects"
+                    )
+
     def _stages(self, found: Run, spans: int) -> Iterator[Row]:
         timings = found.json.get("timings", {})
         for stage, seconds in timings.items():
@@ -130,18 +158,28 @@ class Bench:
             yield Row(f"   stage {stage}", f"{seconds:.3f} s", ratio="", peak="", note=rate)
 
     def _against(
-        self, what: str, ours: Run, peer: Run | None, spans: int, *, ok: tuple[int, ...] = (0,)
+        self,
+        what: str,
+        ours: Run,
+        peer: Run | None,
+        number: int,
+        *,
+        ok: tuple[int, ...] = (0,),
+        unit: str = "spans",
     ) -> Row:
         if ours.code not in ok:
             return Row(what, "not yet", note=_last_line(ours))
-        row = self._row(what, ours, _rate(ours, spans))
+        row = self._row(what, ours, _rate(ours, number, unit))
         if peer is None:
             return row
         if peer.code:
             return replace(row, note=f"peer: {_last_line(peer)}")
         ratios = f"{peer.wall_s / ours.wall_s:.2f}x", f"CPU {peer.cpu_s / ours.cpu_s:.2f}x"
         return replace(
-            row, peer=_rate(peer, spans), ratio=", ".join(ratios), note=f"peer {peer.peak_bytes / MB:,.0f} MB"
+            row,
+            peer=_rate(peer, number, unit),
+            ratio=", ".join(ratios),
+            note=f"peer {peer.peak_bytes / MB:,.0f} MB",
         )
 
     def _row(self, what: str, found: Run, ours: str) -> Row:
@@ -150,8 +188,8 @@ class Bench:
         return Row(what, ours, peak=f"{found.peak_bytes / MB:,.0f} MB")
 
 
-def _rate(found: Run, spans: int) -> str:
-    return f"{found.wall_s:.2f} s ({found.cpu_s:.2f} CPU), {spans / found.wall_s:,.0f} spans/s"
+def _rate(found: Run, number: int, unit: str) -> str:
+    return f"{found.wall_s:.2f} s ({found.cpu_s:.2f} CPU), {number / found.wall_s:,.0f} {unit}/s"
 
 
 def _last_line(found: Run) -> str:
@@ -171,7 +209,7 @@ def table(rows: list[Row]) -> str:
 
 
 def main() -> int:
-    names = ("starts", "imports", "scaling", "shapes", "accuracy")
+    names = ("starts", "imports", "scaling", "shapes", "manifests", "accuracy")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", choices=names, help="run these rows only; may be repeated")
     parser.add_argument(
