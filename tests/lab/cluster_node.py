@@ -120,13 +120,18 @@ class NodeWorld:
 
 @asynccontextmanager
 async def node_world(
-    state: Path, *, backoff_scale: float = 0.1, store: Store | None = None, shared: bool = False
+    state: Path,
+    *,
+    backoff_scale: float = 0.1,
+    store: Store | None = None,
+    shared: bool = False,
+    sync_s: float = 0,
 ) -> AsyncIterator[NodeWorld]:
     """A running node; `store` is the API's from before; `shared`: as where there is only 127.0.0.1."""
     state.mkdir(exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     clock, kept = SystemClock(), store or Store()
     api, addresses = Api(kept, clock), Addresses(95, None) if shared else Addresses.claim(state)
-    network = Network(api, addresses)
+    network = Network(api, addresses, sync_s)
     await network.start()
     images = Images.load(state)
     images.register("python", Image((sys.executable, "-u")))

@@ -159,6 +159,20 @@ def test_connections_go_to_ready_endpoints_in_turn(tmp_path: Path) -> None:
     acted(tmp_path, scene)
 
 
+def test_who_leaves_at_once_is_called_for_a_moment_still(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with node_world(tmp_path / "state", sync_s=0.05) as world, backends(world, "a", "b") as (a, b):
+            services, key = world.network._services, (NAMESPACE, "web")
+            both = await world.until(lambda: (found := services.ready(key, 80)) and len(found) == 2 and found)
+
+            world.slice("web", 8080, [ready(b)])
+            assert services.ready(key, 80) == both
+            assert (a.ip, 8080) in both
+            await world.until(lambda: services.ready(key, 80) == [(b.ip, 8080)])
+
+    asyncio.run(scene())
+
+
 def test_a_connection_stays_with_an_endpoint_that_is_leaving(tmp_path: Path) -> None:
     async def scene(world: NodeWorld) -> None:
         async with backends(world, "a", "b") as (a, b):

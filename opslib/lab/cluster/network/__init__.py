@@ -16,6 +16,7 @@ from opslib.lab.cluster.options import Object, WriteOptions
 from opslib.lab.cluster.statuses import StatusError
 from opslib.lab.cluster.store import Event
 
+_SYNC_S = 0.2  # kube-proxy writes its rules at once or within a second, as much as it has to do
 _NAMES_PORT, _INGRESS_PORT = 3128, 80
 _INGRESSES = "ingresses.networking.k8s.io"
 
@@ -23,9 +24,9 @@ _INGRESSES = "ingresses.networking.k8s.io"
 class Network:
     """All of the network of one cluster; belongs to one event loop."""
 
-    def __init__(self, api: Api, addresses: Addresses) -> None:
+    def __init__(self, api: Api, addresses: Addresses, sync_s: float = _SYNC_S) -> None:
         self._api, self._addresses = api, addresses
-        self._services = Services(api, addresses)
+        self._services = Services(api, addresses, sync_s)
         self._servers: list[asyncio.Server] = []
         self._open: set[asyncio.Task[None]] = set()
         self._unsubscribe: Callable[[], None] = lambda: None

@@ -1,5 +1,6 @@
 """Services as kube-proxy serves them: a cluster IP and port, each connection forwarded to one ready endpoint in turn.
 
+What changes of endpoints is known here a moment later, as on every node: who ends at once meanwhile is called in vain.
 A connection stays with its endpoint until either side ends it, also when the endpoint is on its way out; new ones go to
 endpoints that are ready, or where all are terminating to those that still serve. Without any it is refused.
 """
@@ -31,10 +32,11 @@ class NoEndpointError(ConnectionError):
 class Services:
     """All Services of the cluster; belongs to one event loop."""
 
-    def __init__(self, api: Api, addresses: Addresses) -> None:
-        self._api, self._addresses = api, addresses
+    def __init__(self, api: Api, addresses: Addresses, sync_s: float) -> None:
+        self._api, self._addresses, self._sync_s = api, addresses, sync_s
         self._services: dict[Key, Object] = {}
         self._slices: dict[Key, dict[str, Object]] = {}
+        self._heard: list[Event] = []  # of endpoints, and not taken yet
         self._turns: dict[tuple[Key, str], Iterator[int]] = {}
         self._accepting: dict[Endpoint, asyncio.Task[None]] = {}
         self._open: set[asyncio.Task[None]] = set()
@@ -94,7 +96,18 @@ class Services:
         return ready or leaving
 
     def _hear(self, event: Event) -> None:
-        if event.resource in {"services", "endpointslices.discovery.k8s.io"}:
+        if event.resource == "services":
+            self._take(event.resource, event.object, gone=event.type == "DELETED")
+        elif event.resource == "endpointslices.discovery.k8s.io":
+            self._heard.append(event)
+            if not self._sync_s:
+                self._sync()
+            elif len(self._heard) == 1:
+                asyncio.get_running_loop().call_later(self._sync_s, self._sync)
+
+    def _sync(self) -> None:
+        heard, self._heard = self._heard, []
+        for event in heard:
             self._take(event.resource, event.object, gone=event.type == "DELETED")
 
     def _take(self, resource: str, obj: Object, *, gone: bool = False) -> None:
