@@ -45,10 +45,11 @@ class Load:
         *,
         keep_alive: bool = True,
         patience_s: float = math.inf,
+        timeout_s: float = 60.0,
     ) -> None:
         self.calls: list[Call] = []
         self._address, self._rate, self._request, self._keep_alive = address, rate, request, keep_alive
-        self._patience_s = patience_s
+        self._patience_s, self._timeout_s = patience_s, timeout_s
         self._turns, self._enough = itertools.count(), threading.Event()
         self._start_s = self._stop_s = 0.0
         self._threads = [threading.Thread(target=self._take_turns) for _ in range(threads)]
@@ -88,7 +89,7 @@ class Load:
         assert len(self.calls) >= 0.95 * self.offered, "void: too much for this machine"
 
     def _take_turns(self) -> None:
-        connection = http.client.HTTPConnection(*self._address, timeout=60)
+        connection = http.client.HTTPConnection(*self._address, timeout=self._timeout_s)
         while True:
             due_s = self._start_s + next(self._turns) / self._rate
             if self._enough.wait(max(0.0, due_s - time.monotonic())):

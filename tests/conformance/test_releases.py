@@ -6,6 +6,7 @@ A bad release names an image that is not there: it can end in no other way than 
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 import yaml
 from clusters import IMAGE, Cluster, Namespace, is_ready, namespace, until
 from kit import settings_for
-from workloads import deployment, service, tell
+from load import Load
+from workloads import TARGET, deployment, probe, service, tell
 
 from opslib.core.changes import journal_lines
 from opslib.core.clock import SystemClock
@@ -62,8 +64,8 @@ class Operator:
         assert change is not None
         return change
 
-    def ordered(self, action: Action, image: str = "") -> Change:
-        planned = plan_rollout("x", "deploy/web", action, image=image, deadline_s=120, settings=self.settings)
+    def ordered(self, action: Action, image: str = "", workload: str = "deploy/web") -> Change:
+        planned = plan_rollout("x", workload, action, image=image, deadline_s=120, settings=self.settings)
         change = carry_out_plan(planned, planned.plan.token)
         assert change is not None
         return change
@@ -175,3 +177,34 @@ def test_a_driver_killed_after_its_first_write_is_followed_by_one_that_goes_back
     assert change.outcome is Outcome.ROLLED_BACK, change
     assert operator.state() == before
     assert Ref.of_identity(change.lines[1]["object"]) == inventory_ref("web", operator.ns.name)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("away", ["", "lifecycle", "readinessProbe"])
+def test_an_update_without_a_way_out_or_a_probe_loses_calls(operator: Operator, away: str) -> None:
+    has = {"lifecycle": {"preStop": {"sleep": {"seconds": 3}}}, "readinessProbe": probe("ready")}
+    has |= {away: None} if away else {}
+    body = deployment("leaver", 2, code=f"import time; time.sleep(2)\n{TARGET}", **has)
+    body["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 5
+    operator.ns.create("deployments", body)
+    address = operator.ns.create("services", service("leaver"))["spec"]["clusterIP"], 80
+    until(lambda: len(operator.ns.ready("leaver")) == 2)
+    called = partial(Load, address, 50.0, lambda: ("GET", "/", None, {}), 32, keep_alive=False, timeout_s=1.0)
+
+    def is_open() -> bool:
+        with called() as load:
+            load.more(10)
+        return not load.lost()
+
+    until(is_open)
+    with called() as load:
+        load.more()
+        change = operator.ordered("restart", workload="deploy/leaver")
+        load.more(100)
+    operator.ns.delete("services", "leaver")
+    operator.ns.delete("deployments", "leaver")
+    until(lambda: not operator.ns.pods("leaver"))
+
+    load.check()
+    assert change.outcome is Outcome.PASS, change
+    assert bool(load.lost()) == bool(away)

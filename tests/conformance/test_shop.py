@@ -19,9 +19,14 @@ import psutil
 import pytest
 import yaml
 from clusters import APPLY, Cluster, Namespace, is_ready, until
+from kit import settings_for
 from load import Load, Request
 
 import opslib.lab
+from opslib.core.outcome import Outcome
+from opslib.manifests.driven import Change
+from opslib.manifests.orders import Action
+from opslib.manifests.runbooks import carry_out_plan, plan_rollout
 
 MANIFESTS = sorted((Path(opslib.lab.__file__).parent / "manifests").glob("*.yaml"))
 DOCUMENTS = [document for path in MANIFESTS for document in yaml.safe_load_all(path.read_text()) if document]
@@ -69,6 +74,14 @@ class Shop(Namespace):
                 "SELECT order_id, count(*) FROM payments WHERE order_id NOT LIKE 'past-%' GROUP BY order_id"
             )
             return dict(connection.execute(query).fetchall())
+
+    def ordered(self, service: str, action: Action, root: Path, image: str = "") -> Change:
+        """Let the kit carry out an order, by its own driver."""
+        settings = settings_for(self.cluster, self.name, root)
+        planned = plan_rollout("x", f"deploy/{service}", action, image=image, settings=settings)
+        change = carry_out_plan(planned, planned.plan.token)
+        assert change is not None
+        return change
 
     def process(self, pod: dict) -> psutil.Process:
         """The process of a pod's container: the node is this machine."""
@@ -174,21 +187,14 @@ def test_a_pod_deleted_by_force_is_replaced_and_nobody_noticed(shop: Shop) -> No
 
 
 @pytest.mark.parametrize("service", ["storefront", "payment"])
-def test_a_rolling_update_under_load_loses_and_doubles_nothing(shop: Shop, service: str) -> None:
-    image = f"localhost:5000/shop/{service}:1.5.0"
-    template = {"spec": {"containers": [{"name": service, "image": image}]}}
+def test_a_rolling_update_under_load_loses_and_doubles_nothing(
+    shop: Shop, service: str, tmp_path: Path
+) -> None:
     with customers(shop) as load:
         load.more()
-        shop.patch("deployments", service, {"spec": {"template": template}})
-
-        def rolled() -> bool:
-            pods = shop.pods(service)
-            return len(pods) == 2 and all(
-                p["spec"]["containers"][0]["image"] == image and is_ready(p) for p in pods
-            )
-
-        until(rolled, 90)
+        change = shop.ordered(service, "set image", tmp_path, image=f"localhost:5000/shop/{service}:1.5.0")
         load.more()
+    assert change.outcome is Outcome.PASS, change
     count(shop, load)
 
 
