@@ -19,7 +19,7 @@ from opslib.kube.secrets import error_without_secrets
 from opslib.kube.watching import Watch
 from opslib.kube.wire import APPLY, JSON_PATCH, Request, Response, Transport
 
-IN_FLIGHT = 16
+IN_FLIGHT = 32
 PAGE = 500
 LIST_TRIES = 3
 MAX_LOG_BYTES = 64 * 1024

@@ -21,7 +21,7 @@ from opslib.core.words import printable
 from opslib.kube.wire import MAX_ANSWER_BYTES, MAX_LINE_BYTES, Request, Response
 
 CONNECT_TIMEOUT_S = 5.0
-POOL = 32  # connections that are kept: 16 calls in flight, and watches
+POOL = 48  # connections that are kept: 32 calls in flight, and watches
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
