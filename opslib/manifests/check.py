@@ -87,7 +87,7 @@ def check_manifests(
     Args:
         manifests: the set.
         namespace: where objects belong that name no namespace.
-        existing: what the cluster has of what the set refers to (`surroundings`); None where it was not asked.
+        existing: what the cluster has of what the set refers to (`find_surroundings`); None where it was not asked.
         severities: rule -> severity, for rules that shall weigh otherwise; `off` leaves one out. An object waives a
             rule for itself by the annotation `opslib/waive.RULE`, whose value is the reason.
 

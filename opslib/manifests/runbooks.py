@@ -29,7 +29,7 @@ from opslib.manifests.plan import MAX_PRUNE, SetPlan
 from opslib.manifests.rights import preflight_cluster
 from opslib.manifests.rollouts import Revision, history
 from opslib.manifests.sets import ReleaseSet
-from opslib.manifests.surroundings import surroundings
+from opslib.manifests.surroundings import find_surroundings
 
 SHIPPED = "opslib:"
 Show = Callable[[str], None]
@@ -89,7 +89,7 @@ def plan_release(
     flaws = check_manifests(
         manifests,
         namespace=cluster.namespace,
-        existing=surroundings(cluster, manifests),
+        existing=find_surroundings(cluster, manifests),
         severities=_severities(severities),
     )
     counts = ", ".join(f"{number} {word}" for word, number in planned.counts().items())
