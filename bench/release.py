@@ -101,13 +101,18 @@ def main(kubeconfig: str, namespace: str, folder: str) -> None:
     begin = time.perf_counter()
     environment = Environment("bench", kubeconfig=kubeconfig, namespace=namespace)
     cluster = connect_cluster(environment, Settings(Path.cwd()))
-    manifests, planned = ReleaseSet("bench", (folder,)).planned(cluster, "bench")
+    planned = ReleaseSet("bench", (folder,)).planned(cluster, "bench")
     between = time.perf_counter()
     applied = apply_plan(
-        cluster, planned.plan, manifests, release="bench", journal=lambda _: None, clock=SystemClock()
+        cluster,
+        planned.plan.plan,
+        planned.manifests,
+        release="bench",
+        journal=lambda _: None,
+        clock=SystemClock(),
     )
     end = time.perf_counter()
-    counts = {"plan_s": between - begin, "apply_s": end - between, **planned.counts()}
+    counts = {"plan_s": between - begin, "apply_s": end - between, **planned.plan.counts()}
     print(json.dumps({**counts, "written": len(applied.written), "failed": len(applied.failed)}))
 
 

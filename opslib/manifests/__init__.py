@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         plan_release,
         plan_rollout,
     )
-    from opslib.manifests.surroundings import surroundings
+    from opslib.manifests.surroundings import find_surroundings
 
 _MODULES = {
     "apply": ("Applied", "apply_plan"),
@@ -30,7 +30,7 @@ _MODULES = {
     "load": ("load_manifests",),
     "plan": ("SetPlan", "plan_apply"),
     "runbooks": ("Planned", "carry_out_plan", "check_cluster", "plan_release", "plan_rollout"),
-    "surroundings": ("surroundings",),
+    "surroundings": ("find_surroundings",),
 }
 
 __all__ = [
@@ -43,12 +43,12 @@ __all__ = [
     "carry_out_plan",
     "check_cluster",
     "check_manifests",
+    "find_surroundings",
     "load_manifests",
     "plan_apply",
     "plan_release",
     "plan_rollout",
     "read_images",
-    "surroundings",
 ]
 
 __getattr__ = lazy_names(__name__, _MODULES)

@@ -67,6 +67,13 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
+def in_place_flaws(manifests: Iterable[Manifest]) -> tuple[Flaw, ...]:
+    """Return the finding for configuration that is changed under running pods, since others know it by name."""
+    evidence = "its values change under pods that run: old pods get them at their next restart, and so would a rollback"
+    fix = "restart its workloads afterwards, or let it have a new name: take out `opslib/in-place`"
+    return tuple(Flaw("changed-in-place", "warning", m.ref, m.source, evidence, fix) for m in manifests)
+
+
 def _flaw(rule: Rule, severity: Severity, manifest: Manifest, evidence: str) -> Flaw:
     """Return a flaw; one that the object waives, with its reason, is told and weighs nothing."""
     waived = mapping(manifest.body, "metadata", "annotations").get(WAIVE + rule.id)
@@ -87,7 +94,7 @@ def check_manifests(
     Args:
         manifests: the set.
         namespace: where objects belong that name no namespace.
-        existing: what the cluster has of what the set refers to (`surroundings`); None where it was not asked.
+        existing: what the cluster has of what the set refers to (`find_surroundings`); None where it was not asked.
         severities: rule -> severity, for rules that shall weigh otherwise; `off` leaves one out. An object waives a
             rule for itself by the annotation `opslib/waive.RULE`, whose value is the reason.
 

@@ -86,12 +86,12 @@ def _back(way: Way, begun: Mapping[str, Any], reason: str) -> Ended:
 def _release(way: Way, plan: Plan, order: Mapping[str, Any]) -> Release:
     """Read the set of a release again, and plan it again: it must come to what was approved."""
     release_set = ReleaseSet.from_dict(order["set"])
-    manifests, planned = release_set.planned(way.cluster, order["environment"])
-    if planned.plan.token != plan.token:
+    planned = release_set.planned(way.cluster, order["environment"])
+    if planned.plan.plan.token != plan.token:
         raise RefusedError("the set, or what it would change, is not what was planned", hint="plan again")
-    if planned.blocked:
-        raise RefusedError(str(planned.blocked[0]), hint="settle that, then plan again")
-    return Release(release_set.name, manifests, planned)
+    if planned.plan.blocked:
+        raise RefusedError(str(planned.plan.blocked[0]), hint="settle that, then plan again")
+    return Release(release_set.name, planned.manifests, planned.plan)
 
 
 def _refuse_other(cluster: Cluster, plan: Plan) -> None:

@@ -37,8 +37,11 @@ def lease_of(ref: Ref) -> Ref:
 
 @contextmanager
 def locked(cluster: Cluster, refs: Iterable[Ref], holder: str, clock: Clock) -> Iterator[None]:
-    """Hold the locks of workloads. Raises RefusedError, naming who, where another change holds one."""
-    wanted = sorted(set(refs))
+    """Hold the locks of workloads. Raises RefusedError, naming who, where another change holds one.
+
+    A workload whose Namespace is still to come has no lock: there is no place for it, and nobody changes it yet.
+    """
+    wanted = _in_namespaces_that_are(cluster, sorted(set(refs)))
     held: list[Ref] = []
     ending = threading.Event()
     renewing = threading.Thread(target=_renew, args=(cluster, held, holder, clock, ending), daemon=True)
@@ -55,6 +58,12 @@ def locked(cluster: Cluster, refs: Iterable[Ref], holder: str, clock: Clock) -> 
         for lease in held:
             with suppress(OpslibError):  # it runs out by itself
                 _give_back(cluster, lease, holder)
+
+
+def _in_namespaces_that_are(cluster: Cluster, refs: list[Ref]) -> list[Ref]:
+    spaces = {ref.namespace for ref in refs}
+    there = {space for space in spaces if cluster.get(Ref("v1", "Namespace", "", space)) is not None}
+    return [ref for ref in refs if ref.namespace in there]
 
 
 def _take(cluster: Cluster, ref: Ref, holder: str, clock: Clock) -> None:

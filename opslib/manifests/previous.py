@@ -20,7 +20,7 @@ from opslib.core.plan import canonical
 from opslib.kube import Cluster, Object, Ref, ref_of
 from opslib.manifests.diff import without_servers_fields
 from opslib.manifests.entries import Entry
-from opslib.manifests.fields import part_of
+from opslib.manifests.fields import Path, part_of
 from opslib.manifests.inventory import read_inventory
 from opslib.manifests.owners import MANAGER, own_fields
 from opslib.manifests.pods import mapping
@@ -48,26 +48,36 @@ def previous_of(cluster: Cluster, entries: Iterable[Entry], inventory: Ref) -> P
 
 def _before(live: Object, entry: Entry) -> Object:
     own = own_fields(live)
-    fields = _merged(own if isinstance(own, dict) else {}, _stated(entry.body))
+    fields = _merged(own if isinstance(own, dict) else {}, _changed(c.path for c in entry.changes))
     kept = extract(without_servers_fields(live), fields)
     metadata = {key: live["metadata"][key] for key in ("name", "namespace") if key in live["metadata"]}
     identity = {"apiVersion": live["apiVersion"], "kind": live["kind"]}
     return {**kept, **identity, "metadata": {**mapping(kept, "metadata"), **metadata}}
 
 
-def _stated(body: Object) -> dict[str, Any]:
-    """Return the fields that a body states, in the form of `fieldsV1`; lists as wholes."""
-    return {f"f:{key}": _stated(value) if isinstance(value, dict) else {} for key, value in body.items()}
+def _changed(paths: Iterable[Path]) -> dict[str, Any]:
+    """Return paths in the form of `fieldsV1`; a list whose items have no keys is a whole."""
+    root: dict[str, Any] = {}
+    for path in paths:
+        node = root
+        for token, following in zip(path, (*path[1:], ""), strict=True):
+            key = (
+                f"k:{json.dumps(dict(token), separators=(',', ':'))}"
+                if isinstance(token, tuple)
+                else f"f:{token}"
+            )
+            node = node.setdefault(key, {})
+            if isinstance(following, int):
+                break
+    return root
 
 
 def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of both. A whole of one side takes in the parts of the other where both state parts."""
+    """Return the fields of both; a whole takes in its parts."""
     found = dict(one)
     for key, below in other.items():
-        # Parts that we own of a list are better than the whole list, which others have parts of too.
-        found[key] = (
-            _merged(found[key], below) if key in found and found[key] and below else found.get(key, below)
-        )
+        both = key in found and found[key] and below
+        found[key] = _merged(found[key], below) if both else {} if key in found else below
     return found
 
 

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from opslib.core.changes import has_intent
 from opslib.core.errors import OpslibError, RefusedError
 from opslib.core.outcome import Outcome
 from opslib.core.plan import Plan
 from opslib.kube import Object, Ref
 from opslib.manifests.apply import Applied, apply_plan
 from opslib.manifests.entries import Entry
+from opslib.manifests.health import Health, health
 from opslib.manifests.inventory import GUARDED, write_inventory
 from opslib.manifests.leases import locked
 from opslib.manifests.model import Manifest
@@ -126,6 +128,11 @@ def _judged(
             return go_back(way, back, f"it cannot be watched: {result}", details)
         if not result.ok and result.ending != "suspended":
             return go_back(way, back, f"{result.ref} {result.ending}: {result.reason}", details)
+    others = await_others(way, wanted.planned.entries)
+    details["health"] = [{"object": str(ref), "state": h.state, "reason": h.reason} for ref, h in others]
+    failed = [f"{ref}: {h.reason}" for ref, h in others if h.state in {"failed", "progressing"}]
+    if failed:
+        return go_back(way, back, failed[0], details)
     services, calls = await_services(way, wanted.manifests)
     details |= {"serving": [served_record(s) for s in services], "calls": [_call(c) for c in calls]}
     bad = [f"{s.service}: {s.reason}" for s in services if s.outcome is Outcome.FAIL]
@@ -136,6 +143,20 @@ def _judged(
     return Ended(
         "finished", Outcome.PASS, f"release {wanted.name}: {counts}; workloads and Services are well", details
     )
+
+
+def await_others(way: Way, entries: Iterable[Entry]) -> list[tuple[Ref, Health]]:
+    """Return how what else was written is, waited for by kind; a kind without a rule is `not judged` and never waited for."""
+    refs = [e.ref for e in entries if e.ref.kind not in KINDS and e.action in {"create", "change"}]
+    end_s = way.clock.monotonic_s() + way.wait.deadline_s
+    while True:
+        there = way.cluster.get_all(refs)
+        found = [(ref, health(there[ref])) for ref in refs if ref in there]
+        if all(h.state != "progressing" for _, h in found) or way.clock.monotonic_s() >= end_s:
+            return found
+        if has_intent(way.folder, "abort"):
+            raise AbortedError
+        way.clock.sleep(_LOOK_S)
 
 
 def await_services(way: Way, manifests: Iterable[Manifest]) -> tuple[list[Serving], list[Smoke]]:

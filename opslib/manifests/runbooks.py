@@ -21,7 +21,7 @@ from opslib.core.outcome import Outcome
 from opslib.core.plan import Plan, is_approved
 from opslib.core.settings import Settings, load_environment
 from opslib.kube import Cluster, connect_cluster
-from opslib.manifests.check import Flaw, Severity, check_manifests
+from opslib.manifests.check import Flaw, Severity, check_manifests, in_place_flaws
 from opslib.manifests.driven import Change, change_folder, start_change, watch_change
 from opslib.manifests.model import Manifest
 from opslib.manifests.orders import Action, Order, plan_order, workload_ref
@@ -29,7 +29,7 @@ from opslib.manifests.plan import MAX_PRUNE, SetPlan
 from opslib.manifests.rights import preflight_cluster
 from opslib.manifests.rollouts import Revision, history
 from opslib.manifests.sets import ReleaseSet
-from opslib.manifests.surroundings import surroundings
+from opslib.manifests.surroundings import find_surroundings
 
 SHIPPED = "opslib:"
 Show = Callable[[str], None]
@@ -85,11 +85,12 @@ def plan_release(
     wanted = ReleaseSet(
         release, paths, str(settings.cwd / images) if images else "", tuple(take_over), max_prune=max_prune
     )
-    manifests, planned = wanted.planned(cluster, environment)
-    flaws = check_manifests(
+    read = wanted.planned(cluster, environment)
+    manifests, planned = read.manifests, read.plan
+    flaws = in_place_flaws(read.in_place) + check_manifests(
         manifests,
         namespace=cluster.namespace,
-        existing=surroundings(cluster, manifests),
+        existing=find_surroundings(cluster, manifests),
         severities=_severities(severities),
     )
     counts = ", ".join(f"{number} {word}" for word, number in planned.counts().items())

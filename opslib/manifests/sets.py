@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,15 @@ from opslib.manifests.model import Manifest
 from opslib.manifests.plan import MAX_PRUNE, SetPlan, plan_apply
 from opslib.manifests.pods import pod_of
 from opslib.manifests.rules_links import references
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSet:
+    """A set as it is applied, and its plan; `in_place` is configuration that changes under pods that run."""
+
+    manifests: tuple[Manifest, ...] = field(repr=False)
+    plan: SetPlan
+    in_place: tuple[Manifest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,7 @@ class ReleaseSet:
         except TypeError as error:
             raise UsageError("it is no set that this version can read", hint="plan again") from error
 
-    def planned(self, cluster: Cluster, environment: str) -> tuple[tuple[Manifest, ...], SetPlan]:
+    def planned(self, cluster: Cluster, environment: str) -> PlannedSet:
         """Read the set and plan it, changed configuration under new names. Raises as `load_manifests` and `plan_apply`."""
         images = read_images(Path(self.images)) if self.images else None
         loaded = load_manifests(self.paths, images=images, release=self.name, namespace=cluster.namespace)
@@ -58,7 +67,7 @@ class ReleaseSet:
             max_prune=self.max_prune,
             keep=_needed(cluster, loaded),
         )
-        return hashed.manifests, planned
+        return PlannedSet(hashed.manifests, planned, hashed.in_place)
 
 
 def _configuration(cluster: Cluster, manifests: Iterable[Manifest]) -> list[Ref]:

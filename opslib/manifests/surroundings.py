@@ -15,7 +15,7 @@ from opslib.manifests.scene import Scene
 _PULL = ".dockerconfigjson"
 
 
-def surroundings(cluster: Cluster, manifests: Iterable[Manifest]) -> list[Object]:
+def find_surroundings(cluster: Cluster, manifests: Iterable[Manifest]) -> list[Object]:
     """Return the objects that `check_manifests` needs beside the set: what is referred to, and pods that selectors choose.
 
     Raises:

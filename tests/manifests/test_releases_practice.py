@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class Releaser:
         path = self.root / "set.yaml"
         path.write_text(yaml.safe_dump_all(wanted))
         release = ReleaseSet("web", (str(path),))
-        return release, release.planned(self.cluster, "x")[1].plan
+        return release, release.planned(self.cluster, "x").plan.plan
 
     def start(self, release: ReleaseSet, plan, deadline_s: float = 60) -> Path:
         self.number += 1
@@ -102,6 +103,44 @@ def test_a_set_is_released_and_again_changes_nothing(releaser: Releaser) -> None
     assert [r["ending"] for r in change.details["rollouts"]] == ["complete"]
     assert [(s["outcome"], s["new"]) for s in change.details["serving"]] == [("pass", 2)]
     assert "as the set says already" in releaser.released(bodies("web:v2")).summary
+    assert releaser.released(bodies()).outcome is Outcome.PASS
+
+
+def test_a_job_of_the_set_is_waited_for_and_its_failure_is_the_sets(releaser: Releaser) -> None:
+    def job(image: str) -> dict:
+        spec = {"restartPolicy": "Never", "containers": [{"name": "c", "image": image, "command": command}]}
+        return {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": name},
+            "spec": {"backoffLimit": 0, "template": {"spec": spec}},
+        }
+
+    name, command = "well", [sys.executable, "-c", "print('migrated')"]
+    change = releaser.released([*bodies(), job("web:v1")])
+    assert change.outcome is Outcome.PASS, change
+    assert {"object": f"Job {SPACE}/well", "state": "ready", "reason": "it is complete"} in change.details[
+        "health"
+    ]
+    name, command = "ill", [sys.executable, "-c", "raise SystemExit(3)"]
+    change = releaser.released([*bodies(), job("web:v1")])
+    assert change.outcome is Outcome.ROLLED_BACK
+    assert f"Job {SPACE}/ill" in change.summary
+    assert releaser.released(bodies()).outcome is Outcome.PASS
+
+
+def test_a_changed_config_map_has_a_name_of_its_own_and_the_old_one_stays(releaser: Releaser) -> None:
+    source = {"configMapRef": {"name": "cfg"}}
+    assert releaser.released(bodies(text="1", envFrom=[source])).outcome is Outcome.PASS
+    assert releaser.released(bodies(text="7", envFrom=[source])).outcome is Outcome.PASS
+    state = releaser.state()
+    (container,) = state["template"]["spec"]["containers"]
+    name = container["envFrom"][0]["configMapRef"]["name"]
+
+    assert name != "cfg"
+    assert state["cfg"] == {"A": "1"}, "what the old revision reads"
+    assert releaser.cluster.get(Ref("v1", "ConfigMap", SPACE, name))["data"] == {"A": "7"}
+    assert "as the set says already" in releaser.released(bodies(text="7", envFrom=[source])).summary
     assert releaser.released(bodies()).outcome is Outcome.PASS
 
 

@@ -9,7 +9,7 @@ from sets import DIGEST, good, manifests
 from opslib.core.errors import ClusterError
 from opslib.kube.retry import Retry
 from opslib.manifests.check import check_manifests
-from opslib.manifests.surroundings import surroundings
+from opslib.manifests.surroundings import find_surroundings
 
 pytestmark = pytest.mark.lab
 
@@ -30,7 +30,8 @@ def pull_secret(api) -> dict:
 def rules(api, bodies) -> list[str]:
     set_ = manifests(bodies)
     return [
-        flaw.rule for flaw in check_manifests(set_, namespace=api.namespace, existing=surroundings(api, set_))
+        flaw.rule
+        for flaw in check_manifests(set_, namespace=api.namespace, existing=find_surroundings(api, set_))
     ]
 
 
@@ -65,7 +66,7 @@ def test_what_the_cluster_has_is_found_and_what_it_lacks_is_said(api) -> None:
 def test_values_of_secrets_stay_in_the_cluster(api) -> None:
     api.apply(shop(api)[1], manager="test")
 
-    found = repr(surroundings(api, manifests(shop(api)[2:])))
+    found = repr(find_surroundings(api, manifests(shop(api)[2:])))
 
     assert "'password': ''" in found
     assert "hunter22" not in found
@@ -77,7 +78,7 @@ def test_what_cannot_be_asked_for_is_never_said_to_be_missing(api, practice) -> 
     retry, api._retry = api._retry, Retry(budget_s=0)
     try:
         with pytest.raises(ClusterError):
-            surroundings(api, manifests(shop(api)[2:]))
+            find_surroundings(api, manifests(shop(api)[2:]))
     finally:
         api._retry = retry
         practice.call("DELETE", "/practice/faults")
