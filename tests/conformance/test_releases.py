@@ -163,7 +163,7 @@ def test_an_order_is_carried_out_and_undone(operator: Operator) -> None:
 
 
 def test_a_driver_killed_after_its_first_write_is_followed_by_one_that_goes_back(operator: Operator) -> None:
-    before, planned = operator.state(), operator.planned(BAD, "debug", EXTRA)
+    before, planned = operator.state(), operator.planned(IMAGE, "debug", EXTRA)  # it would take seconds
     folder = change_folder(operator.settings, "change", SystemClock())
     start_change(
         folder, planned.plan, operator.settings, environment="x", deadline_s=120, release=planned.release
