@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -138,7 +139,8 @@ class Server:
                 await self.faults.add(values)
         elif request.method == "DELETE":
             await self.faults.clear()
-        return _json({"faults": self.faults.to_list(), "watches": len(self.watches)})
+        open_now = {"watches": len(self.watches), "tasks": len(asyncio.all_tasks())}
+        return _json({"faults": self.faults.to_list(), **open_now})
 
     def _sent(self, answer: Answer, ask: Ask) -> Response:
         if answer.stream is not None:
