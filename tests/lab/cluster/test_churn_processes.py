@@ -57,7 +57,9 @@ class Life:
 
     def begin(self) -> None:
         self.ask("POST", "/api/v1/namespaces", {"metadata": {"name": self.namespace}})
-        self.ask("POST", f"{self.core}/configmaps", {"metadata": {"name": "web"}, "data": {"GREETING": "hello"}})
+        self.ask(
+            "POST", f"{self.core}/configmaps", {"metadata": {"name": "web"}, "data": {"GREETING": "hello"}}
+        )
         ports = {"selector": {"app": "web"}, "ports": [{"port": 8080}]}
         self.ask("POST", f"{self.core}/services", {"metadata": {"name": "web"}, "spec": ports})
         self.ask("POST", APPS.format(self.namespace), deployment())
