@@ -27,9 +27,8 @@ _PATCHES = {
     "application/apply-patch+yaml": "apply",
 }
 _PROTOBUF = "application/vnd.kubernetes.protobuf"
-_YAML = ("application/yaml", "application/apply-patch+yaml")
 _TOLD_WHOLE = ("pods", "services", "namespaces", "customresourcedefinitions.apiextensions.k8s.io")
-_BLANK = frozenset({"", "*/*", "application/json", *_YAML})
+_JSON = ("", "*/*", "application/json", *_PATCHES)  # also an apply patch, which clients send as JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,9 @@ class Question:
         """Return the body and the fields that it has twice. Raises StatusError 400, 415."""
         if self.media_type == _PROTOBUF:
             return protobuf.parse(self.body), ()
-        if self.media_type not in _BLANK and self.media_type not in _PATCHES:
+        if self.media_type not in _JSON:
             raise statuses.not_acceptable_body()
-        value, duplicates = bodies.parse(self.body, yaml=self.media_type in _YAML)
+        value, duplicates = bodies.parse(self.body)
         return value, tuple(duplicates)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from opslib.lab.cluster.options import Object
 
 CREATING = {"waiting": {"reason": "ContainerCreating"}}
-INITIALIZING = {"waiting": {"reason": "PodInitializing"}}
 
 
 @dataclass(frozen=True, slots=True)
