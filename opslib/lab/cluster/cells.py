@@ -136,7 +136,7 @@ def _selector(seen: Seen) -> str:
 
 
 def _job_status(seen: Seen) -> str:
-    words = [word for word in ("Complete", "Failed", "Suspended") if word in _true(seen)]
+    words = [word for word in ("Complete", "Failed") if word in _true(seen)]
     ending = "Terminating" if "deletionTimestamp" in seen.obj["metadata"] else "Running"
     return words[0] if words else ending
 
