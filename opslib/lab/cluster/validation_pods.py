@@ -75,11 +75,10 @@ def _container_causes(container: Object, path: str, volumes: Collection[str]) ->
         if mount.get("name") and mount["name"] not in volumes:
             yield not_found(f"{path}.volumeMounts[{n}].name", mount["name"])
     yield from _resource_causes(container.get("resources", {}), f"{path}.resources")
-    for hook in ("preStop", "postStart"):
-        if hook in container.get("lifecycle", {}):
-            handler, here = container["lifecycle"][hook], f"{path}.lifecycle.{hook}"
-            yield from _handler_causes(handler, here)
-            yield from field_causes(HANDLER, handler, here)
+    if "preStop" in container.get("lifecycle", {}):
+        handler, here = container["lifecycle"]["preStop"], f"{path}.lifecycle.preStop"
+        yield from _handler_causes(handler, here)
+        yield from field_causes(HANDLER, handler, here)
     for kind in ("livenessProbe", "readinessProbe", "startupProbe"):
         if kind in container:
             yield from _probe_causes(container[kind], kind, f"{path}.{kind}")

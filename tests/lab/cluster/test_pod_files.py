@@ -34,7 +34,7 @@ def volumes(tmp_path: Path, listed: list[dict], objects: dict | None = None) -> 
         "metadata": {"name": "p", "namespace": "n", "uid": "u"},
         "spec": {"volumes": listed, "containers": [{"name": "c"}]},
     }
-    sources = Sources(pod, lambda resource, name: known.get((resource, name)), {})
+    sources = Sources(pod, lambda resource, name: known.get((resource, name)))
     return Volumes(sources, tmp_path / "pod", tmp_path / "host", lambda _: "token-of-p")
 
 

@@ -53,7 +53,7 @@ class PodWorker:
 
     @property
     def sources(self) -> Sources:
-        return Sources(self.pod, self._lookup, self.node.capacity)
+        return Sources(self.pod, self._lookup)
 
     @property
     def has_inits(self) -> bool:
