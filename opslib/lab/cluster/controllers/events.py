@@ -21,7 +21,7 @@ from opslib.lab.cluster.store import Event
 TTL_S = 3600.0
 _SWEEP_S = 60.0
 _MOST = 5_000  # events kept: what rolls all day would fill the memory within the hour
-_REMEMBERED = 4096
+_REMEMBERED = 1000  # names of events, by each component
 
 log = logging.getLogger(__name__)
 
