@@ -82,10 +82,6 @@ class FieldSelector:
     def matches(self, obj: Mapping[str, Any]) -> bool:
         return all((_field(obj, path) == value) is equal for path, equal, value in self.terms)
 
-    def value_of(self, path: str) -> str | None:
-        """Return what `path` must equal, None where nothing demands a value: lists by name need no scan."""
-        return next((value for field, equal, value in self.terms if field == path and equal), None)
-
 
 def parse_labels(text: str) -> LabelSelector:
     """Read `app=shop,tier in (a, b),!old`. Raises StatusError 400."""

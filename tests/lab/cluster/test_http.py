@@ -21,7 +21,6 @@ from opslib.testing import ManualClock
 PODS = "/api/v1/namespaces/shop/pods"
 CONFIGMAPS = "/api/v1/namespaces/shop/configmaps"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 
 
 class Kubelet:
@@ -247,22 +246,12 @@ def test_warnings_are_headers(world: World) -> None:
     assert "strict decoding error" in world.call("POST", f"{CONFIGMAPS}?fieldValidation=Strict", body).text
 
 
-def test_what_there_is_in_both_forms(world: World) -> None:
+def test_what_there_is(world: World) -> None:
     groups = {g["name"] for g in world.get("/apis").json()["groups"]}
     assert {"apps", "batch", "metrics.k8s.io"} <= groups
     listed = {r["name"]: r for r in world.get("/apis/apps/v1").json()["resources"]}
     assert listed["deployments/scale"]["kind"] == "Scale"
     assert world.get("/api").json()["versions"] == ["v1"]
-    answer = world.get("/apis", accept=AGGREGATED)
-    assert (
-        answer.headers["content-type"]
-        == "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-    )
-    assert {item["metadata"]["name"] for item in answer.json()["items"]} == groups
-    core = world.get("/api", accept=AGGREGATED).json()["items"][0]["versions"][0]["resources"]
-    assert {r["resource"] for r in core} == {
-        r["name"] for r in world.get("/api/v1").json()["resources"] if "/" not in r["name"]
-    }
     assert world.get("/version", user="").json()["gitVersion"].endswith("practice")
     assert world.get("/healthz").text == "ok"
     assert world.call("GET", "/", user="").text == "# the page"
