@@ -52,11 +52,9 @@ class Logs(Protocol):
 
 
 class Usage(Protocol):
-    """What the kubelet measures: objects of metrics.k8s.io/v1beta1 (PodMetrics, NodeMetrics)."""
+    """What the kubelet measures: objects of metrics.k8s.io/v1beta1 (PodMetrics)."""
 
     def pods(self, namespace: str) -> list[Object]: ...
-
-    def nodes(self) -> list[Object]: ...
 
 
 class Api:

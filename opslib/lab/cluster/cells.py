@@ -35,7 +35,6 @@ clusterroles.rbac.authorization.k8s.io               Created_At=.metadata.creati
 rolebindings.rbac.authorization.k8s.io               Role=role Age=age
 clusterrolebindings.rbac.authorization.k8s.io        Role=role Age=age
 pods.metrics.k8s.io                                  CPU=.containers[*].usage.cpu Memory=.containers[*].usage.memory Window=.window
-nodes.metrics.k8s.io                                 CPU=.usage.cpu Memory=.usage.memory Window=.window
 """
 _NONE = "<none>"
 _NS = 1_000_000_000

@@ -103,7 +103,7 @@ class Handlers:
         if target.subresource == "scale":
             return Answer(self.api.get_scale(target.resource.name, target.namespace, target.name))
         if not target.resource.stored:
-            found = [m for m in self._measured(target) if m["metadata"]["name"] == target.name]
+            found = [m for m in self.usage.pods(target.namespace) if m["metadata"]["name"] == target.name]
             if not found:
                 raise statuses.not_found(target.resource, target.name)
             return Answer(found[0])
@@ -118,7 +118,7 @@ class Handlers:
         if res.stored:
             page = list_page(self.api.store, res, selection, asked.query)
         else:
-            measured = [m for m in self._measured(target) if selection.matches(m)]
+            measured = [m for m in self.usage.pods(target.namespace) if selection.matches(m)]
             page = Page(measured, self.api.store.revision)
         if tables := self._tables(asked):
             return Answer(tables.table(page.items, page.metadata()))
@@ -221,12 +221,7 @@ class Handlers:
             since_s=_whole(query, "sinceSeconds"),
             timestamps=truth(query.get("timestamps", "")),
         )
-        return Answer(stream=_limited(stream, _whole(query, "limitBytes")), media_type="text/plain")
-
-    def _measured(self, target: Target) -> list[Object]:
-        if target.resource.plural == "nodes":
-            return self.usage.nodes()
-        return self.usage.pods(target.namespace)
+        return Answer(stream=stream, media_type="text/plain")
 
     def _tables(self, asked: Question) -> Tables | None:
         if "as=Table" not in asked.headers.get("accept", ""):
@@ -254,13 +249,3 @@ def _whole(query: Mapping[str, str], name: str) -> int | None:
     if not text.isascii() or not text.isdecimal() or len(text) > 18:
         raise statuses.bad_request(f"{name}: Invalid value: {text[:64]!r}: it is no whole number")
     return int(text)
-
-
-async def _limited(stream: AsyncIterator[bytes], limit: int | None) -> AsyncIterator[bytes]:
-    left = limit
-    async for chunk in stream:
-        yield chunk if left is None else chunk[:left]
-        if left is not None:
-            left -= len(chunk)
-            if left <= 0:
-                return

@@ -93,7 +93,6 @@ apiextensions.k8s.io/v1      CustomResourceDefinition customresourcedefinitions 
 authorization.k8s.io/v1      SelfSubjectAccessReview  selfsubjectaccessreviews  -         -                           co
 authorization.k8s.io/v1      SelfSubjectRulesReview   selfsubjectrulesreviews   -         -                           co
 authentication.k8s.io/v1     SelfSubjectReview        selfsubjectreviews        -         -                           co
-metrics.k8s.io/v1beta1       NodeMetrics              nodes                     -         -                           cr
 metrics.k8s.io/v1beta1       PodMetrics               pods                      -         -                           r
 """
 

@@ -352,7 +352,6 @@ def test_a_cpu_limit_holds_and_is_what_the_metrics_show(
         assert 0.02 < cores < 0.25
         assert shown["alone"]["containers"][0]["usage"]["memory"].endswith("Ki")
         assert shown["alone"]["metadata"]["labels"] == {"app": "alone"}
-        assert world.kubelet.usage.nodes()[0]["metadata"]["name"] == "practice"
         for name in shown:
             world.delete(name, grace_s=1)
         await world.until(lambda: world.pod("alone") is world.pod("child") is None)

@@ -29,9 +29,6 @@ LABELS = {"app": "shop", "tier": "front", "n": "5"}
         ("!gone", True),
         ("!app", False),
         ("gone in (,a)", False),
-        ("n>4", True),
-        ("n<5", False),
-        ("app>4", False),
         (" app = shop ,  tier in ( front )", True),
         ("in in (in)", False),
         ("gone=", False),
@@ -58,13 +55,7 @@ def test_an_empty_value_is_a_value() -> None:
         ("a=b c", "found 'c', expected: ',' or 'end of string'"),
         ("a in (b c)", "unable to parse requirement: found 'c', expected: ',' or ')'"),
         ("!", "unable to parse requirement: found '', expected: identifier"),
-        (
-            "a>x",
-            (
-                'unable to parse requirement: values[0]: Invalid value: "x": '
-                "for 'Gt', 'Lt' operators, the value must be an integer"
-            ),
-        ),
+        ("a>1", "unable to parse requirement: found '>', expected: in, notin, =, ==, !=, gt, lt"),
         (
             "a=b_",
             (

@@ -45,7 +45,7 @@ class Kubelet:
         loop_s = asyncio.get_running_loop().time()
         self._node = Node(api, clock, images, addresses, facts, record, self._state, loop_s, backoff_scale)
         self.logs = Logs(api, self._node.logs, clock)
-        self.usage = Usage(NODE, self._measured, clock)
+        self.usage = Usage(self._measured, clock)
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._unsubscribe: Callable[[], None] = lambda: None
