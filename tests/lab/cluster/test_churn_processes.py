@@ -147,10 +147,23 @@ def held(cluster: Practice) -> dict[str, object]:
     }
 
 
-def is_at_most(now: dict[str, object], before: dict[str, object]) -> bool:
-    """Whether nothing is more than it was; a file, thread or task of a pool more or less is no leak."""
-    few = all(now[name] <= before[name] + 2 for name in ("threads", "files", "tasks"))
-    return few and all(now[name] == before[name] for name in ("processes", "listening", "pods", "watches"))
+def settled(cluster: Practice, before: dict[str, object]) -> dict[str, object]:
+    """Wait until nothing is more than it was, and return it; a file, thread or task more or less is no leak."""
+    now = before
+
+    def is_at_most() -> bool:
+        nonlocal now
+        now = held(cluster)
+        few = all(now[name] <= before[name] + 2 for name in ("threads", "files", "tasks"))
+        return few and all(
+            now[name] == before[name] for name in ("processes", "listening", "pods", "watches")
+        )
+
+    try:
+        until(is_at_most)
+    except AssertionError as error:
+        raise AssertionError(f"before {before}\nafter  {now}") from error
+    return now
 
 
 def memory(cluster: Practice) -> int:
@@ -160,7 +173,7 @@ def memory(cluster: Practice) -> int:
 def warmed_up(cluster: Practice) -> dict[str, object]:
     """Live one round, and return what the cluster holds after it: itself and the guard, which ends all if it is killed."""
     churn(cluster, 0)
-    until(lambda: len(descendants(cluster)) == 1)
+    until(lambda: len(descendants(cluster)) == 1 and not held(cluster)["watches"])
     return held(cluster)
 
 
@@ -170,7 +183,7 @@ def test_a_running_cluster_keeps_nothing_of_what_has_ended(tmp_path: Path) -> No
         before, used = warmed_up(cluster), memory(cluster)
         for number in range(1, 4):
             churn(cluster, number)
-        until(lambda: is_at_most(held(cluster), before))
+        settled(cluster, before)
         assert memory(cluster) - used < 24 << 20, "the history of watches fills up to 4,096 changes"
         assert not (cluster.state / "server.log").read_text().strip()
     finally:
@@ -190,8 +203,7 @@ def test_minutes_of_churn_leak_nothing(tmp_path: Path) -> None:
             churn(cluster, len(used) + 1)
             cluster.call("POST", "/practice/faults", {"compact": True})
             used.append(memory(cluster))
-        until(lambda: is_at_most(held(cluster), before))
-        print(report(used, before, held(cluster)))
+        print(report(used, before, settled(cluster, before)))
         assert growth(used) < 2 << 20
         assert not (cluster.state / "server.log").read_text().strip()
     finally:
