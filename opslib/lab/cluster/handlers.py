@@ -11,7 +11,7 @@ from opslib.lab.cluster.access import Rules, Tokens, User
 from opslib.lab.cluster.api import Api, Logs, Usage
 from opslib.lab.cluster.decode import decode
 from opslib.lab.cluster.lists import Page, Selection, list_page
-from opslib.lab.cluster.options import Object
+from opslib.lab.cluster.options import LogOptions, Object
 from opslib.lab.cluster.parameters import delete_options, write_options
 from opslib.lab.cluster.paths import Target
 from opslib.lab.cluster.reviews import review
@@ -211,16 +211,15 @@ class Handlers:
     async def _log(self, asked: Question) -> Answer:
         query, target = asked.query, asked.target
         self.api.get("pods", target.namespace, target.name)
-        stream = await self.logs.read(
-            target.namespace,
-            target.name,
+        wanted = LogOptions(
             query.get("container", ""),
-            previous=truth(query.get("previous", "")),
-            follow=truth(query.get("follow", "")),
-            tail_lines=_whole(query, "tailLines"),
-            since_s=_whole(query, "sinceSeconds"),
-            timestamps=truth(query.get("timestamps", "")),
+            truth(query.get("previous", "")),
+            truth(query.get("follow", "")),
+            _whole(query, "tailLines"),
+            _whole(query, "sinceSeconds"),
+            truth(query.get("timestamps", "")),
         )
+        stream = await self.logs.read(target.namespace, target.name, wanted)
         return Answer(stream=stream, media_type="text/plain")
 
     def _tables(self, asked: Question) -> Tables | None:

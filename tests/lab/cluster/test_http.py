@@ -12,7 +12,7 @@ from opslib.lab.cluster.api import Api
 from opslib.lab.cluster.faults import Faults
 from opslib.lab.cluster.handlers import Handlers
 from opslib.lab.cluster.http import Server
-from opslib.lab.cluster.options import WriteOptions
+from opslib.lab.cluster.options import LogOptions, WriteOptions
 from opslib.lab.cluster.statuses import StatusError, bad_request, too_many_requests
 from opslib.lab.cluster.store import Store
 from opslib.lab.cluster.watches import Watches
@@ -26,12 +26,12 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 class Kubelet:
     """Logs and usage as a test wants them."""
 
-    async def read(self, namespace: str, pod: str, container: str, **wanted: Any):
-        if container == "nope":
+    async def read(self, namespace: str, pod: str, wanted: LogOptions):
+        if wanted.container == "nope":
             raise bad_request(f"container nope is not valid for pod {pod}")
 
         async def lines():
-            yield f"{container} {wanted['tail_lines']} {wanted['follow']}\n".encode()
+            yield f"{wanted.container} {wanted.tail_lines} {wanted.follow}\n".encode()
             yield b"and more\n"
 
         return lines()
