@@ -150,7 +150,7 @@ class Handlers:
         res = target.resource
         if not res.stored:
             named, _ = decode(schema_of(res), res, {**obj, "kind": res.kind, "apiVersion": res.api_version})
-            return Answer(review(res.plural, named, asked.user, self.rules), 201)
+            return Answer(review(named, asked.user, self.rules), 201)
         agent = asked.headers.get("user-agent", "")
         options = write_options("create", asked.query, agent, duplicates, applying=False)
         created = self.api.create(res.name, target.namespace, obj, options)

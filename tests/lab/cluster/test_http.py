@@ -211,13 +211,13 @@ def test_logs_are_passed_on(world: World) -> None:
 
 def test_pods_are_bound_evicted_and_measured(world: World) -> None:
     world.call("POST", PODS, pod("p"))
-    assert world.call("POST", f"{PODS}/p/binding", {"target": {"name": "practice"}}).status_code == 201
-    bound = world.get(f"{PODS}/p").json()
+    bound = world.api.bind("shop", "p", "practice")
     assert (bound["spec"]["nodeName"], bound["status"]["conditions"][0]["type"]) == (
         "practice",
         "PodScheduled",
     )
-    assert world.call("POST", f"{PODS}/p/binding", {"target": {"name": "other"}}).status_code == 409
+    with pytest.raises(StatusError, match="already assigned"):
+        world.api.bind("shop", "p", "other")
     refused = world.call("POST", f"{PODS}/p/eviction", {})
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "10")
     assert world.get("/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods").json()["kind"] == "PodMetricsList"
