@@ -1,4 +1,4 @@
-"""`opslib lab up|down|status|inject|clear|grade`: the embedded lab. The only importer of `opslib.lab`."""
+"""`opslib lab up|down|status|kubeconfig|inject|clear|grade`: the embedded lab. The only importer of `opslib.lab`."""
 
 from __future__ import annotations
 
@@ -75,6 +75,17 @@ def status(state: Path | None, as_json: bool) -> None:  # noqa: FBT001
 
     current = lab.status(_state(state))
     _echo(current.to_dict(), current.text(), as_json=as_json)
+
+
+@command.command("kubeconfig")
+@_STATE
+@json_option
+def kubeconfig(state: Path | None, as_json: bool) -> None:  # noqa: FBT001
+    """Print where the kubeconfig of the lab's practice cluster is: kubectl --kubeconfig $(opslib lab kubeconfig)."""
+    from opslib import lab  # noqa: PLC0415
+
+    path = str(lab.kubeconfig(_state(state)))
+    _echo({"kubeconfig": path}, path, as_json=as_json)
 
 
 class _Inject(click.Command):

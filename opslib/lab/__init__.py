@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from opslib.lab.commands import down, status, up
+    from opslib.lab.commands import down, kubeconfig, status, up
     from opslib.lab.grading import Grade
     from opslib.lab.injection import clear, grade, inject
     from opslib.lab.processes import LabStatus, ProcessStatus
@@ -23,6 +23,7 @@ __all__ = [
     "down",
     "grade",
     "inject",
+    "kubeconfig",
     "scenario_names",
     "status",
     "up",
@@ -36,6 +37,7 @@ _MODULE_OF = {
     "down": "commands",
     "grade": "injection",
     "inject": "injection",
+    "kubeconfig": "commands",
     "scenario_names": "scenarios",
     "status": "commands",
     "up": "commands",

@@ -164,6 +164,13 @@ def supervisor_address(folder: Folder) -> Address:
         raise LabError("the lab is still starting", hint="try again in a moment") from error
 
 
+def kubeconfig(state: Path) -> Path:
+    """Return the file by which kubectl and other clients find the lab's cluster. Raises EnvironmentNotFoundError."""
+    folder = Folder(state.absolute())
+    running(folder)
+    return folder.kubeconfig
+
+
 def status(state: Path, *, clock: Clock | None = None) -> LabStatus:
     """Return the lab's status; takes a second, over which it measures. Raises EnvironmentNotFoundError."""
     folder = Folder(state.absolute())

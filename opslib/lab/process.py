@@ -16,13 +16,8 @@ from opslib.lab.lifeline import die_with_parent
 # role -> module with `main(settings)`
 ROLES = {
     "collector": "opslib.lab.collector.server",
-    "storefront": "opslib.lab.shop.storefront",
-    "order": "opslib.lab.shop.order",
-    "payment": "opslib.lab.shop.payment",
-    "risk": "opslib.lab.shop.risk",
-    "proxy": "opslib.lab.proxy",
     "load": "opslib.lab.load.generator",
-    "cluster": "opslib.lab.cluster.server",
+    "cluster": "opslib.lab.hosting.host",
     "locker": "opslib.lab.locker",
     "indexer": "opslib.lab.indexer",
     "throttle": "opslib.lab.throttle",

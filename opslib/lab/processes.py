@@ -17,10 +17,10 @@ CPU_INTERVAL_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ProcessStatus:
-    """One process; `cpu_cores` is its use over the last second."""
+    """One process, of a container under the name of its pod; `cpu_cores` is its use over the last second."""
 
     name: str
-    group: str  # shop, load, collector, supervisor or helper
+    group: str  # shop, load, cluster, collector, supervisor or helper
     pid: int | None
     state: str
     restarts: int
@@ -73,9 +73,8 @@ class LabStatus:
     def _summary(self) -> list[str]:
         cores, load = self.cpu_cores, self.load
         parts = ", ".join(f"{name} {cores[name]:.2f}" for name in ("shop", "load", "collector"))
-        lines = [
-            f"cpu       {cores['total']:.2f} core ({parts}; beside them supervisor {cores['supervisor']:.2f})"
-        ]
+        beside = ", ".join(f"{name} {cores[name]:.2f}" for name in ("cluster", "supervisor"))
+        lines = [f"cpu       {cores['total']:.2f} core ({parts}; beside them {beside})"]
         if load:
             lines.append(
                 f"load      {figures(load['offered_rps'])} rps offered, {figures(load['achieved_rps'])} achieved "
@@ -101,7 +100,7 @@ def _route(route: Mapping[str, Any]) -> str:
 
 def lab_status(state: str, record: Mapping[str, Any], scenario: str, capture: str, clock: Clock) -> LabStatus:
     """Measure the processes of a record over CPU_INTERVAL_S and return the status."""
-    known = [{**p, "group": GROUPS.get(p["name"], "helper")} for p in record["processes"]]
+    known = [{"group": GROUPS.get(p["name"], "helper"), **p} for p in record["processes"]]
     known.append(
         {
             "name": "supervisor",
@@ -132,7 +131,7 @@ def lab_status(state: str, record: Mapping[str, Any], scenario: str, capture: st
 
 
 def _cores(processes: tuple[ProcessStatus, ...]) -> dict[str, float]:
-    groups = ("shop", "load", "collector", "supervisor", "helper")
+    groups = ("shop", "load", "collector", "cluster", "supervisor", "helper")
     cores = {g: round(sum(p.cpu_cores for p in processes if p.group == g), 3) for g in groups}
     return {"total": round(cores["shop"] + cores["load"] + cores["collector"], 3), **cores}
 

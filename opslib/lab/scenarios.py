@@ -1,6 +1,6 @@
 """What can be broken, how, and what is then true: the ground-truth table.
 
-Names and truth are read by nothing outside `opslib.lab`. The processes of the lab are told knobs and helpers, never a
+Names and truth are read by nothing outside `opslib.lab`. The services of the shop are told knobs, never a
 name, so nothing that a diagnosis sees gives a scenario away.
 """
 
@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from opslib.core.errors import UsageError, near_names
-from opslib.lab.supervisor.plan import NAMESPACE, VERSION, pod_name
 from opslib.lab.truth import Answer, Truth
 
-Knobs = Mapping[str, Mapping[str, float]]  # process -> knob -> value
+Knobs = Mapping[str, Mapping[str, float]]  # service (or network) -> knob -> value
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +25,6 @@ class Helper:
 
 
 @dataclass(frozen=True, slots=True)
-class Rollout:
-    """A release of a service that begins with the fault and is taken back with it."""
-
-    service: str
-    version: str
-
-    def event(self, *, back: bool = False) -> dict[str, Any]:
-        """Return the event that Kubernetes would write."""
-        old, new = (self.version, VERSION) if back else (VERSION, self.version)
-        return {
-            "type": "Change",
-            "reason": "Rollout",
-            "message": f"{self.service} {'rolled back' if back else 'rolled out'}: {old} -> {new}",
-            "kind": "Deployment",
-            "name": self.service,
-            "namespace": NAMESPACE,
-            "attributes": {"from": old, "to": new, "pods": [pod_name(self.service, new)]},
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Scenario:
     """One fault: its name, its cause in a sentence, its truth, and what is set to bring it about."""
 
@@ -55,7 +33,6 @@ class Scenario:
     truth: Truth
     knobs: Knobs = field(default_factory=dict)
     helpers: tuple[Helper, ...] = ()
-    rollout: Rollout | None = None
     standing: Knobs = field(default_factory=dict)  # what is so before the fault already
     keep_slower_ms: float | None = None  # under the fault only slower traces are kept
     begins_broken: bool = False  # nothing was captured before
@@ -64,16 +41,14 @@ class Scenario:
     def fault(self) -> dict[str, Any]:
         """Return what the supervisor is told to set.
 
-        `{"knobs": {process: {knob: value}}, "helpers": [{"role", "settings"}]}`; where it applies also `events` and
-        `undo` (written when it begins and ends), `keep` (which traces the collector keeps), `forget` (the capture).
+        `{"knobs": {service: {knob: value}}, "helpers": [{"role", "settings"}]}`; where it applies also `keep` (which
+        traces the collector keeps) and `forget` (the capture).
         """
         names = {*self.standing, *self.knobs}
         fault: dict[str, Any] = {
             "knobs": {name: {**self.standing.get(name, {}), **self.knobs.get(name, {})} for name in names},
             "helpers": [{"role": h.role, "settings": dict(h.settings)} for h in self.helpers],
         }
-        if self.rollout is not None:
-            fault |= {"events": [self.rollout.event()], "undo": [self.rollout.event(back=True)]}
         if self.keep_slower_ms is not None:
             fault["keep"] = {"slower_ms": self.keep_slower_ms}
         if self.begins_broken:
@@ -87,7 +62,7 @@ class Scenario:
 
 # Sizes at the default load of 8 payments a second: each process stays below half of what it can do.
 _HEAVY_SCORE = {"score_cpu_ms": 44.0}  # 8 x 44 ms: 0.35 of a core
-_SLOW_WIRE = {"delay_ms": 80.0}
+_SLOW_WIRE = {"delay_ms.risk": 80.0}
 _AHEAD = {"clock_offset_ms": 2000.0}
 # Six parts in ten of the time it is held, so a booking waits about 90 ms in the mean, at most 300 or so.
 _LOCKER = Helper("locker", {"hold_ms": [200, 300], "gap_ms": [120, 180]})
@@ -112,7 +87,7 @@ _PLAIN = (
         "edge-delay",
         "the wire from payment to risk is slow",
         Truth("edge", "risk", _EDGE),
-        knobs={"proxy": _SLOW_WIRE},
+        knobs={"network": _SLOW_WIRE},
     ),
     Scenario(
         "payment-exception",
@@ -181,9 +156,15 @@ _MIXED = (
         Truth("release", "payment", scope=("version", "1.5.0")),
         knobs={"order": {"canary_share": 0.4}},
         helpers=(
-            Helper("payment", {"version": "1.5.0", "knobs": {"sign_cpu_ms": 80.0, "fail_share": 0.02}}),
+            Helper(
+                "release",
+                {
+                    "service": "payment",
+                    "version": "1.5.0",
+                    "knobs": {"sign_cpu_ms": 80.0, "fail_share": 0.02},
+                },
+            ),
         ),
-        rollout=Rollout("payment", "1.5.0"),
         share=0.4,
     ),
 )
@@ -207,7 +188,7 @@ _BLIND = (
         "tail-sampled",
         "the wire from payment to risk is slow, and the collector keeps only slow or failed traces since then",
         Truth("undetermined", missing=("alike-selected windows",), suspects=("risk",)),
-        knobs={"proxy": _SLOW_WIRE},
+        knobs={"network": _SLOW_WIRE},
         keep_slower_ms=60.0,
     ),
     Scenario(
@@ -220,7 +201,7 @@ _BLIND = (
         "clock-skew-edge-delay",
         "the wire from payment to risk is slow; the clock of risk's host is two seconds ahead all the time",
         Truth("edge", "risk", _EDGE, skewed=True),
-        knobs={"proxy": _SLOW_WIRE},
+        knobs={"network": _SLOW_WIRE},
         standing={"risk": _AHEAD},
     ),
     Scenario(

@@ -68,8 +68,17 @@ class Folder:
         return self.path / "capture"
 
     @property
+    def cluster(self) -> Path:
+        return self.path / "cluster"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.cluster / "kubeconfig"
+
+    @property
     def ledger(self) -> Path:
-        return self.path / "ledger" / "ledger.db"
+        """Return the file on the cluster's node that payment's pods mount."""
+        return self.cluster / "host" / "var" / "lib" / "opslib-shop" / "ledger" / "ledger.db"
 
     @property
     def logs(self) -> Path:

@@ -22,6 +22,7 @@ MERGE, STRATEGIC = "application/merge-patch+json", "application/strategic-merge-
 APPLY = "application/apply-patch+yaml"
 GROUPS = {
     "deployments": "apis/apps/v1",
+    "ingresses": "apis/networking.k8s.io/v1",
     "replicasets": "apis/apps/v1",
     "jobs": "apis/batch/v1",
     "endpointslices": "apis/discovery.k8s.io/v1",
@@ -39,10 +40,11 @@ class AnswerError(AssertionError):
 
 @dataclass
 class Cluster:
-    """Where a kubeconfig leads. `name` is practice or real."""
+    """Where a kubeconfig leads. `name` is practice or real, `node` the root of its node's files where that is here."""
 
     name: str
     kubeconfig: Path
+    node: Path | None = None
     _host: str = ""
     _context: ssl.SSLContext | None = field(default=None, repr=False)
     _no_one: ssl.SSLContext | None = field(default=None, repr=False)  # of a client that shows no certificate
@@ -135,7 +137,7 @@ class Namespace:
     def pods(self, app: str = "") -> list[Any]:
         return self.items("pods", **({"labelSelector": f"app={app}"} if app else {}))
 
-    def ready(self, app: str) -> list[Any]:
+    def ready(self, app: str = "") -> list[Any]:
         return [p for p in self.pods(app) if is_ready(p) and "deletionTimestamp" not in p["metadata"]]
 
     def events(self, kind: str, name: str = "") -> list[Any]:

@@ -22,7 +22,7 @@ STACK = HERE.parent / "stack/kubernetes"
 def practice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     images = {IMAGE.rpartition(":")[0]: {"command": [sys.executable], "tags": ["3.11"]}}
     started = Practice(tmp_path_factory.mktemp("conformance") / "state", images=images).start()
-    yield Cluster("practice", started.kubeconfig)
+    yield Cluster("practice", started.kubeconfig, started.state / "host")
     started.stop()
 
 
@@ -35,7 +35,7 @@ def real() -> Iterator[Cluster]:
     if os.geteuid() != 0:
         pytest.skip("a real Kubernetes needs root, or OPSLIB_TEST_KUBECONFIG")
     started = subprocess.run([STACK / "up"], check=True, stdout=subprocess.PIPE, text=True)
-    yield Cluster("real", Path(started.stdout.strip()))
+    yield Cluster("real", Path(started.stdout.strip()), Path("/"))
     subprocess.run([STACK / "down"], check=True)
 
 

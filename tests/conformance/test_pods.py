@@ -179,8 +179,8 @@ def test_an_init_container_comes_first(ns: Namespace) -> None:
 def test_one_that_asks_for_more_than_there_is_stays_pending(ns: Namespace) -> None:
     ns.create("pods", pod("one", resources={"requests": {"cpu": "640"}}))
     until(lambda: ("Warning", "FailedScheduling") in told(ns, "one"), LONG_S)
+    found = until(lambda: next((p for p in ns.pods() if "conditions" in p["status"]), None))
 
-    found = ns.get("pods", "one")
     assert found["status"]["phase"] == "Pending"
     (scheduled,) = [c for c in found["status"]["conditions"] if c["type"] == "PodScheduled"]
     assert (scheduled["status"], scheduled["reason"]) == ("False", "Unschedulable")

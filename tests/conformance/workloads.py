@@ -21,6 +21,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             code = 200 if flags[name] == "1" else 503
         elif name == "hold":
             held.append(b"x" * (int(value) << 20))
+        elif name == "burn":
+            end = time.thread_time() + int(value) / 1e3
+            while time.thread_time() < end:
+                pass
         elif name == "env":
             text = os.environ.get(value, "")
         self.send_response(code)
@@ -38,6 +42,7 @@ def end(*_):
 signal.signal(signal.SIGTERM, end)
 host, _, port = (os.environ.get("POD_LISTEN_8080") or "0.0.0.0:8080").rpartition(":")
 print("listening", flush=True)
+http.server.ThreadingHTTPServer.request_queue_size = 64
 http.server.ThreadingHTTPServer((host, int(port)), Handler).serve_forever()
 """
 

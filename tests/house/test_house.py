@@ -78,6 +78,26 @@ def test_environment_yml_names_what_pyproject_names() -> None:
     assert (ROOT / "environment.yml").read_text(encoding="utf-8") == written
 
 
+def proven(path: Path) -> str:
+    """Return a row of the conformance table: what a module is about, and its tests that ask a cluster, as sentences."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tests = [
+        node.name.removeprefix("test_").replace("_", " ")
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and node.args.args
+    ]
+    return f"| {(ast.get_docstring(tree) or '').partition(':')[0]} | {' · '.join(tests)} |"
+
+
+def test_the_page_lists_what_is_proven_equal_and_few_differences() -> None:
+    page = (ROOT / "docs/practice-cluster.md").read_text(encoding="utf-8")
+    equal, _, different = page.partition("## What is equal")[2].partition("## What is different")
+    rows = [line for line in equal.splitlines() if line.startswith("| ")]
+
+    assert rows == [proven(path) for path in sorted((ROOT / "tests/conformance").glob("test_*.py"))]
+    assert 0 < different.partition("\n## ")[0].count("\n- ") <= 10
+
+
 def test_every_dependency_says_why_it_is_there() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [

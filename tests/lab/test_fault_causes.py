@@ -29,9 +29,8 @@ from opslib.lab.shop.ledger import POOL_SIZE, Ledger
 from opslib.lab.shop.outlet import Outlet
 from opslib.lab.shop.service import Parts
 from opslib.lab.state import Folder
-from opslib.lab.supervisor.addresses import Addresses
 from opslib.lab.supervisor.helpers import helper_child
-from opslib.lab.supervisor.plan import CANARY, PROCESSES, SERVING, Options, pod_name, settings_of
+from opslib.lab.supervisor.plan import Options
 from opslib.lab.waiting import wait_for
 from opslib.telemetry.capture import CaptureWriter, open_capture
 
@@ -202,13 +201,15 @@ def test_a_throttled_process_stands_and_runs_and_is_left_running() -> None:
         return seen == {True, False}
 
     try:
-        run_until_sigterm(throttle.main, {"target_pid": target.pid, "run_ms": 30, "stop_ms": 30}, both)
+        run_until_sigterm(throttle.main, {"target_pids": [target.pid], "run_ms": 30, "stop_ms": 30}, both)
         assert seen == {True, False}
         assert wait_for(lambda: process.status() != psutil.STATUS_STOPPED, 5, SystemClock())
     finally:
         target.kill()
         target.wait(10)
-    throttle.main({"target_pid": target.pid, "run_ms": 1, "stop_ms": 1})  # one that is gone is nobody's fault
+    throttle.main(
+        {"target_pids": [target.pid], "run_ms": 1, "stop_ms": 1}
+    )  # one that is gone is nobody's fault
 
 
 def test_risk_can_be_slow_for_one_tenant_and_fail_a_share(recorded, tmp_path: Path) -> None:
@@ -281,7 +282,8 @@ EVENT = {
 def test_the_collector_states_its_rule_keeps_events_and_can_forget(tmp_path: Path) -> None:
     collector = Collector(CaptureWriter(tmp_path / "c"), 0)
     collector.keep({"slower_ms": 60.0})
-    collector.event({**EVENT, "time_unix_nano": 5})
+    collector.begin({"begin_ns": 5})
+    kept = [collector.event({**EVENT, "time_unix_nano": at})["kept"] for at in (4, 5)]
     collector.roll()
     sampled = open_capture(tmp_path / "c").meta
     collector.keep({})
@@ -291,6 +293,7 @@ def test_the_collector_states_its_rule_keeps_events_and_can_forget(tmp_path: Pat
     collector.close()
     anew = open_capture(tmp_path / "c").meta
 
+    assert kept == [0, 1], "what was before the beginning is no part of the capture"
     assert "slower than 60 ms" in sampled.selection["incident"]
     assert sampled.selection["baseline"] == "all"
     assert whole.selection == {"incident": "all", "baseline": "all"}
@@ -298,29 +301,9 @@ def test_the_collector_states_its_rule_keeps_events_and_can_forget(tmp_path: Pat
     assert not anew.files
 
 
-@pytest.fixture
-def planned(tmp_path: Path) -> Any:
-    addresses = Addresses((*SERVING, CANARY), (*PROCESSES, CANARY), {})
-    yield addresses, Folder(tmp_path), Options({"payment": 8.0}, 1, 60, {})
-    addresses.close()
-
-
-def test_a_release_is_another_version_pod_host_and_port_of_the_same_service(planned) -> None:
-    stable = settings_of("payment", *planned)
-    helper = {"role": "payment", "settings": {"version": "1.5.0", "knobs": {"fail_share": 0.02}}}
-    canary = helper_child(0, helper, *planned).settings
-    order = settings_of("order", *planned)
-
-    assert canary["knobs"] == {"fail_share": 0.02}
-    assert canary["resource"]["k8s.pod.name"] == pod_name("payment", "1.5.0")
-    differ = {key for key in stable["resource"] if stable["resource"][key] != canary["resource"][key]}
-    assert differ == {"service.version", "k8s.pod.name", "host.name"}
-    assert {stable["port"], stable["control_port"]}.isdisjoint({canary["port"], canary["control_port"]})
-    assert order["canaries"]["payment"].endswith(str(canary["port"]))
-
-
-def test_another_helper_has_its_own_settings_and_the_ledger(planned) -> None:
-    child = helper_child(1, {"role": "locker", "settings": {"hold_ms": [1, 2]}}, *planned)
+def test_a_helper_has_its_own_settings_and_the_ledger(tmp_path: Path) -> None:
+    options = Options({"payment": 8.0}, 1, 60, {})
+    child = helper_child(1, {"role": "locker", "settings": {"hold_ms": [1, 2]}}, Folder(tmp_path), options)
 
     assert (child.name, child.role, child.settings["hold_ms"]) == ("locker-1", "locker", [1, 2])
     assert child.settings["ledger"].endswith("ledger.db")

@@ -81,7 +81,7 @@ def inject(tmp_path: Path, name: str, fake: FakeLab) -> dict[str, Any]:
 def test_it_waits_for_calls_before_and_under_the_fault(tmp_path: Path, fake: FakeLab) -> None:
     result = inject(tmp_path, "edge-delay", fake)
 
-    assert fake.applied == [{"knobs": {"proxy": {"delay_ms": 80.0}}, "helpers": []}]
+    assert fake.applied == [{"knobs": {"network": {"delay_ms.risk": 80.0}}, "helpers": []}]
     assert (result["calls_before"] >= 48, result["calls_under"] >= 48) == (True, True)
     assert result["since_ns"] - result["clean_since_ns"] == pytest.approx(6 * S, abs=0.3 * S)
     assert Folder(tmp_path).read_truth()["scenario"] == "edge-delay"
@@ -130,7 +130,7 @@ def test_what_is_in_effect_is_cleared_first_and_recovery_is_waited_for(tmp_path:
     began_ns = fake.clock.now_ns()
     result = inject(tmp_path, "risk-cpu", fake)
 
-    assert [list(fault["knobs"]) for fault in fake.applied] == [["proxy"], [], ["risk"]]
+    assert [list(fault["knobs"]) for fault in fake.applied] == [["network"], [], ["risk"]]
     assert result["clean_since_ns"] == began_ns
     assert result["since_ns"] - began_ns >= 9.9 * S, "queues drain"
     assert result["seconds"] < 20
@@ -168,7 +168,7 @@ def test_what_stands_before_a_fault_comes_about_in_a_shop_that_has_recovered(
     began_ns = fake.clock.now_ns()
     result = inject(tmp_path, "uninstrumented", fake)
 
-    assert [list(fault["knobs"]) for fault in fake.applied] == [["proxy"], [], ["risk"], ["risk"]]
+    assert [list(fault["knobs"]) for fault in fake.applied] == [["network"], [], ["risk"], ["risk"]]
     assert result["clean_since_ns"] - began_ns >= 5.9 * S
     assert result["since_ns"] - result["clean_since_ns"] >= 5.9 * S
 
@@ -222,7 +222,7 @@ def test_a_record_of_a_process_that_is_gone_is_stale(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     me = ProcessId.of(os.getpid())
     folder.write({"pid": me.pid, "create_time": me.create_time - 100, "processes": []})
-    folder.environment.write_text(environment_toml())
+    folder.environment.write_text(environment_toml(folder.kubeconfig))
 
     assert supervisor_of(folder.read()) is None
     with pytest.raises(EnvironmentNotFoundError, match="killed"):
@@ -327,7 +327,7 @@ def test_a_lab_that_nobody_asks_ends_itself(tmp_path: Path) -> None:
 def test_a_supervisor_that_cannot_start_says_why_and_holds_nothing(tmp_path: Path) -> None:
     with ports.reserve() as other:
         other.listen()
-        options = Options({"browse": 1.0}, seed=1, ttl_s=5, ports={"order": ports.number(other)})
+        options = Options({"browse": 1.0}, seed=1, ttl_s=5, ports={"collector": ports.number(other)})
         supervisor = Supervisor(Folder(tmp_path), options, ProcessId.of(os.getpid()), TickingClock())
         with pytest.raises(LabError, match="cannot be used"):
             supervisor.run()

@@ -6,7 +6,8 @@ from opslib.core.errors import UsageError
 from opslib.lab.grading import grade_verdict
 from opslib.lab.process import ROLES
 from opslib.lab.scenarios import SCENARIOS, scenario, scenario_names
-from opslib.lab.supervisor.plan import PROCESSES
+from opslib.lab.supervisor.helpers import RELEASE
+from opslib.lab.supervisor.plan import NETWORK, SERVICES
 
 TRUTH = {
     "healthy": ("no_anomaly", None, None),
@@ -52,8 +53,8 @@ def test_the_table_says_what_is_true() -> None:
 def test_a_fault_only_addresses_processes_that_there_are(name: str) -> None:
     fault = scenario(name).fault()
 
-    assert set(fault["knobs"]) <= set(PROCESSES)
-    assert {helper["role"] for helper in fault["helpers"]} <= set(ROLES)
+    assert set(fault["knobs"]) <= {*SERVICES, NETWORK}
+    assert {helper["role"] for helper in fault["helpers"]} <= {*ROLES, RELEASE}
     assert (name == "healthy") == (not fault["knobs"] and not fault["helpers"])
 
 
@@ -168,16 +169,6 @@ def test_a_grade_asks_all_that_the_truth_says(name: str, verdict: dict, lacks: s
 
     assert grade.right == (lacks is None), grade.statement
     assert (lacks or "") in grade.statement
-
-
-def test_a_rollout_is_an_event_and_so_is_its_end() -> None:
-    fault = scenario("bad-release").fault()
-    (begin,), (end,) = fault["events"], fault["undo"]
-
-    assert (begin["type"], begin["reason"], begin["name"]) == ("Change", "Rollout", "payment")
-    assert (begin["attributes"]["from"], begin["attributes"]["to"]) == ("1.4.0", "1.5.0")
-    assert (end["attributes"]["from"], end["attributes"]["to"]) == ("1.5.0", "1.4.0")
-    assert begin["attributes"]["pods"] != end["attributes"]["pods"]
 
 
 def test_what_stands_before_a_fault_stays_under_it() -> None:

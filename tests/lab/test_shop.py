@@ -95,7 +95,9 @@ def test_a_span_starts_when_the_request_is_read_though_all_threads_are_busy(serv
     assert probed == 200, "a probe needs no pool thread"
 
 
-def test_an_exception_is_an_error_span_and_one_log_record(serve: Serve, recorded) -> None:
+def test_an_exception_is_an_error_span_one_log_record_and_a_line_of_the_log(
+    serve: Serve, recorded, capsys: pytest.CaptureFixture
+) -> None:
     def fail(_: dict[str, Any]) -> dict[str, Any]:
         raise payment.SettlementError("no rate")
 
@@ -107,6 +109,9 @@ def test_an_exception_is_an_error_span_and_one_log_record(serve: Serve, recorded
     assert span.status.status_code is StatusCode.ERROR
     assert (record.severity_text, record.trace_id) == ("ERROR", span.context.trace_id)
     assert record.attributes["exception.type"].endswith("SettlementError")
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (line["level"], line["message"]) == ("ERROR", "unhandled SettlementError: no rate")
+    assert line["trace_id"] == f"{span.context.trace_id:032x}"
 
 
 @pytest.mark.parametrize(("body", "status"), [(b"{", 400), (b"x" * 70_000, 413), (b"", 200)])

@@ -14,11 +14,10 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
-from opslib.core.clock import Clock, SystemClock
+from opslib.core.clock import Clock
 from opslib.core.errors import LabError
 from opslib.lab import ports
 from opslib.lab.cluster import discovery
@@ -38,7 +37,6 @@ from opslib.lab.cluster.options import Object
 from opslib.lab.cluster.store import Store
 from opslib.lab.cluster.tls import Certificates, certificates
 from opslib.lab.cluster.watches import Watches
-from opslib.lab.control import Address, ControlServer
 from opslib.lab.state import Folder
 
 _FIRST_BLOCK, _SERVICE_BLOCK = (
@@ -62,6 +60,9 @@ class Cluster:
 
     api: Api
     watches: Watches
+    kubelet: Kubelet
+    network: Network
+    addresses: Addresses
     kubeconfig: Path
     url: str
 
@@ -97,14 +98,17 @@ async def build_cluster(options: Options, clock: Clock, stack: AsyncExitStack) -
     files = certificates(options.state / "pki", (ports.LOOPBACK, addresses.node), clock)
     tokens = Tokens(store, clock, admin=identity.admin_token, key=identity.key)
     node = _Node(api, tokens, addresses, options, clock)
-    kubelet = await node.start(ports.number(handle), files.authority.read_text(encoding="ascii"), stack)
+    network, kubelet = await node.start(
+        ports.number(handle), files.authority.read_text(encoding="ascii"), stack
+    )
     watches, rules = Watches(store), Rules(store)
     handlers = Handlers(api, tokens, rules, watches, evict, kubelet.logs, kubelet.usage)
     app = Server(api, tokens, rules, watches, Faults(), handlers, page())
     url = f"https://{ports.LOOPBACK}:{ports.number(handle)}"
     path = options.state / "kubeconfig"
     write_private(path, kubeconfig(url, files.authority.read_bytes(), identity.admin_token))
-    return Cluster(api, watches, path, url), _HttpServer(app, files, handle)
+    cluster = Cluster(api, watches, kubelet, network, addresses, path, url)
+    return cluster, _HttpServer(app, files, handle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ class _Node:
     options: Options
     clock: Clock
 
-    async def start(self, port: int, authority_pem: str, stack: AsyncExitStack) -> Kubelet:
+    async def start(self, port: int, authority_pem: str, stack: AsyncExitStack) -> tuple[Network, Kubelet]:
         network = Network(self.api, self.addresses)
         await network.start()
         stack.push_async_callback(network.stop)
@@ -139,7 +143,7 @@ class _Node:
             self.api, self.clock, timers, usage=kubelet.usage, node=facts, ca_pem=authority_pem
         )
         stack.callback(controllers.stop)
-        return kubelet
+        return network, kubelet
 
     def _mint(self, pod: Object) -> str:
         """Return the token that a pod finds among its files."""
@@ -220,18 +224,3 @@ def page() -> str:
     packed = package / "_docs"
     folder = packed if packed.is_dir() else package.parent / "docs"
     return (folder / "practice-cluster.md").read_text(encoding="utf-8")
-
-
-def main(settings: dict[str, Any]) -> None:
-    """Be the lab's cluster until SIGTERM; answers the control call `ready`."""
-    known: dict[str, str] = {}
-    ControlServer(
-        Address(settings["control_port"], settings["token"]),
-        {"ready": lambda _: {"ready": bool(known), **known}},
-    )
-
-    def ready(cluster: Cluster) -> None:
-        known.update(kubeconfig=str(cluster.kubeconfig), url=cluster.url)
-
-    options = Options(Path(settings["state"]), settings.get("port", 0), settings.get("backoff_scale", 1.0))
-    asyncio.run(serve(options, SystemClock(), ready))

@@ -88,7 +88,9 @@ class Collector:
         return self.begin(arguments)
 
     def event(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Keep one event, as Kubernetes would have written it."""
+        """Keep one event, as Kubernetes would have written it, unless it lies before the beginning."""
+        if int(arguments["time_unix_nano"]) < self._begin_ns:
+            return {"kept": 0}
         texts = [str(arguments[name]) for name in ("type", "reason", "message", "kind", "name", "namespace")]
         row = (int(arguments["time_unix_nano"]), *texts, json.dumps(arguments["attributes"]))
         self._writer.append("events", [row])

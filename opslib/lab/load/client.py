@@ -1,4 +1,4 @@
-"""A small asynchronous HTTP/1.1 client for one loopback server: the load must not cost what the shop costs.
+"""A small asynchronous HTTP/1.1 client for one server: the load must not cost what the shop costs.
 
 Connections are kept alive and taken last-in first-out; a broken one is dropped with its request, never repeated.
 """
@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import asyncio
 
-from opslib.lab.ports import LOOPBACK
-
 _TIMEOUT_S = 15.0
 _MAX_LINE = 8 * 1024
 _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class HttpClient:
-    """Sends requests to one port; belongs to one event loop."""
+    """Sends requests to one address; belongs to one event loop."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
         self._idle: list[_Connection] = []
 
     async def request(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> int:
@@ -26,7 +24,7 @@ class HttpClient:
         async with asyncio.timeout(_TIMEOUT_S):
             reader, writer = await self._connection()
             try:
-                writer.write(_head(method, path, len(body), headers) + body)
+                writer.write(_head(method, path, len(body), {"Host": self._host, **headers}) + body)
                 status = await _read_answer(reader)
             except BaseException:
                 writer.close()
@@ -45,13 +43,12 @@ class HttpClient:
             if not reader.at_eof() and not writer.is_closing():
                 return reader, writer
             writer.close()
-        return await asyncio.open_connection(LOOPBACK, self._port, limit=_MAX_LINE)
+        return await asyncio.open_connection(self._host, self._port, limit=_MAX_LINE)
 
 
 def _head(method: str, path: str, length: int, headers: dict[str, str]) -> bytes:
     lines = [
         f"{method} {path} HTTP/1.1",
-        f"Host: {LOOPBACK}",
         f"Content-Length: {length}",
         "Content-Type: application/json",
         *(f"{name}: {value}" for name, value in headers.items()),

@@ -24,11 +24,11 @@ _UNSAMPLED = {"traceparent": f"00-{'5e' * 16}-{'5e' * 8}-00"}
 
 
 class Load:
-    """Drives the storefront of one lab; all state belongs to one event loop."""
+    """Drives the front door of one shop; all state belongs to one event loop."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._settings = settings
-        self._client = HttpClient(settings["storefront_port"])
+        self._client = HttpClient(*settings["front_door"])
         self._report = Report()
         self._start_ns = 0
         self._in_flight: set[asyncio.Task[None]] = set()

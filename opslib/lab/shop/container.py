@@ -38,7 +38,11 @@ def settings(service: str, env: Mapping[str, str]) -> dict[str, Any]:
             "resource": {"service.name": service, **_attributes(env.get("OTEL_RESOURCE_ATTRIBUTES", ""))},
             "collector_url": env.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/"),
             "peers": {peer: env[f"{peer.upper()}_URL"] for peer in PEERS[service]},
-            "canaries": {},
+            "canaries": {
+                p: env[f"{p.upper()}_CANARY_URL"]
+                for p in PEERS[service]
+                if env.get(f"{p.upper()}_CANARY_URL")
+            },
             "proxy": env.get("HTTP_PROXY") or None,
             "attempts": ATTEMPTS,
             "ledger": env.get("POD_ROOT", "") + env.get("LEDGER", "/data/ledger.db"),

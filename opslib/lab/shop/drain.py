@@ -18,7 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _QUIET_S = 0.3
-_CALLS_PER_CONNECTION = 128
+_CALLS_PER_CONNECTION = 32
 
 
 class Drain:

@@ -6,9 +6,12 @@ supervisor starts its children without them.
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import psutil
 from opentelemetry._logs import Logger, SeverityNumber
@@ -23,7 +26,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Tracer
+from opentelemetry.trace import Tracer, get_current_span
 
 from opslib.lab.shop.knobs import Knobs
 from opslib.lab.shop.outlet import Outlet, clock_offset_ns
@@ -81,30 +84,38 @@ class Telemetry:
         )
 
     def info(self, body: str, attributes: Mapping[str, str | int]) -> None:
-        self.logger.emit(
-            timestamp=self._now_ns(),
-            severity_number=SeverityNumber.INFO,
-            severity_text="INFO",
-            body=body,
-            attributes=attributes,
-        )
+        self._emit(SeverityNumber.INFO, body, attributes)
 
     def warn(self, body: str) -> None:
-        self.logger.emit(
-            timestamp=self._now_ns(),
-            severity_number=SeverityNumber.WARN,
-            severity_text="WARN",
-            body=body,
-        )
+        self._emit(SeverityNumber.WARN, body)
 
     def error(self, body: str, exception: BaseException | None = None) -> None:
+        self._emit(SeverityNumber.ERROR, body, exception=exception)
+
+    def _emit(
+        self,
+        severity: SeverityNumber,
+        body: str,
+        attributes: Mapping[str, str | int] | None = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        """Send a record, and write it as a line of JSON for whoever reads the container's log."""
+        now_ns, level = self._now_ns(), severity.name
         self.logger.emit(
-            timestamp=self._now_ns(),
-            severity_number=SeverityNumber.ERROR,
-            severity_text="ERROR",
+            timestamp=now_ns,
+            severity_number=severity,
+            severity_text=level,
             body=body,
+            attributes=attributes,
             exception=exception,
         )
+        context = get_current_span().get_span_context()
+        time_text = datetime.fromtimestamp(now_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+        line = {"time": time_text, "level": level, "message": body, **(attributes or {})}
+        if context.is_valid:
+            line["trace_id"] = f"{context.trace_id:032x}"
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
 
     def _now_ns(self) -> int:
         return time.time_ns() + clock_offset_ns(self.knobs)

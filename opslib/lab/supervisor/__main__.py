@@ -37,11 +37,10 @@ def main() -> int:
 
 
 def _clear_remains(folder: Folder) -> None:
-    """Remove what an earlier lab left: its record, and the capture and ledger that the new one starts afresh."""
+    """Remove what an earlier lab left: its record, and the capture and cluster that the new one starts afresh."""
     folder.forget()
-    for path in (folder.capture, folder.ledger.parent, folder.logs):
+    for path in (folder.capture, folder.cluster, folder.logs):
         shutil.rmtree(path, ignore_errors=True)
-    folder.ledger.parent.mkdir(parents=True)
     folder.logs.mkdir()
 
 

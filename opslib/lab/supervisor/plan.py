@@ -1,10 +1,10 @@
-"""Which processes a lab consists of, and what each is told: one table."""
+"""Which processes a lab consists of, and what each is told: one table. The shop itself runs on the cluster."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from opslib.lab.collector.gate import NEVER_NS
@@ -12,25 +12,12 @@ from opslib.lab.state import Folder
 from opslib.lab.supervisor.addresses import Addresses
 
 NAMESPACE = "shop"
-VERSION = "1.4.0"  # of the shop's services; a release of one of them has another
 SERVICES = ("storefront", "order", "payment", "risk")
+NETWORK = "network"  # takes knobs as a service does; the cluster is told them
 # In this order they are stopped: first who calls, last who records.
-PROCESSES = ("load", *SERVICES, "proxy", "collector")
-SERVING = (*SERVICES, "proxy", "collector")  # have a port beside the one for control calls
-HISTORY_ROWS = 400_000  # of the ledger: to read all of them takes some 40 ms
-CANARY = "canary"  # ports kept for a second release of payment, which is there only while it is rolled out
-# service -> who it calls -> the process that answers there
-PEERS: Mapping[str, Mapping[str, str]] = {
-    "storefront": {"order": "order"},
-    "order": {"payment": "payment"},
-    "payment": {"risk": "proxy"},
-    "risk": {},
-}
-GROUPS: Mapping[str, str] = {
-    **dict.fromkeys((*SERVICES, "proxy"), "shop"),
-    "load": "load",
-    "collector": "collector",
-}
+PROCESSES = ("load", "cluster", "collector")
+SERVING = ("collector",)  # have a port that the lab holds, beside the one for control calls
+GROUPS: Mapping[str, str] = {name: name for name in PROCESSES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,75 +31,49 @@ class Options:
 
 
 def settings_of(name: str, addresses: Addresses, folder: Folder, options: Options) -> dict[str, Any]:
-    """Return what a process is told at its start."""
+    """Return what a process is told at its start; the load is told where the shop is once that is known."""
     control = addresses.control(name)
-    common = {
-        "name": name,
-        "port": addresses.serving(name),
-        "control_port": control.port,
-        "token": control.token,
-    }
-    if name in SERVICES:
+    common = {"name": name, "control_port": control.port, "token": control.token}
+    if name == "cluster":
         return {
             **common,
-            "resource": _resource(name, VERSION),
-            "collector_url": addresses.url("collector"),
-            "peers": {peer: addresses.url(at) for peer, at in PEERS[name].items()},
-            "canaries": {"payment": addresses.url(CANARY)} if "payment" in PEERS[name] else {},
-            "ledger": str(folder.ledger),
-            "history_rows": HISTORY_ROWS if name == "payment" else 0,
+            "port": 0,
+            "state": str(folder.cluster),
+            "namespace": NAMESPACE,
+            "collector_control_port": addresses.control("collector").port,
+            "otlp_port": addresses.serving("collector"),
         }
-    if name == "proxy":
-        return {**common, "target_port": addresses.serving("risk")}
     if name == "collector":
-        return {**common, "capture": str(folder.capture), "begin_ns": NEVER_NS}
+        return {
+            **common,
+            "port": addresses.serving(name),
+            "capture": str(folder.capture),
+            "begin_ns": NEVER_NS,
+        }
+    return {**common, "rates": dict(options.rates), "seed": options.seed, "duration_s": options.ttl_s}
+
+
+def shop_config(addresses: Addresses) -> dict[str, str]:
+    """Return what the lab adds to the shop's ConfigMap."""
     return {
-        **common,
-        "storefront_port": addresses.serving("storefront"),
-        "rates": dict(options.rates),
-        "seed": options.seed,
-        "duration_s": options.ttl_s,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": addresses.url("collector"),
+        "PAYMENT_CANARY_URL": "http://payment-canary",
     }
 
 
-def canary_settings(
-    version: str, knobs: Mapping[str, float], addresses: Addresses, folder: Folder, options: Options
-) -> dict[str, Any]:
-    """Return what a second release of payment is told at its start."""
-    control = addresses.control(CANARY)
-    return {
-        **settings_of("payment", addresses, folder, options),
-        "port": addresses.serving(CANARY),
-        "control_port": control.port,
-        "resource": _resource("payment", version),
-        "knobs": dict(knobs),
-    }
-
-
-def pod_name(service: str, version: str) -> str:
-    """Return a name such as a ReplicaSet gives its pod: the same for the same release."""
-    digest = hashlib.sha256(f"{service} {version}".encode()).hexdigest()
-    return f"{service}-{digest[:9]}-{digest[9:14]}"
-
-
-def _resource(service: str, version: str) -> dict[str, str]:
-    host = SERVICES.index(service) + 1 if version == VERSION else len(SERVICES) + 1
-    return {
-        "service.name": service,
-        "service.version": version,
-        "k8s.pod.name": pod_name(service, version),
-        "k8s.namespace.name": NAMESPACE,
-        "host.name": f"node-{host}",
-    }
-
-
-def environment_toml() -> str:
+def environment_toml(kubeconfig: Path) -> str:
     """Return the environment file that makes a running lab an ordinary environment."""
     source = '{kind = "capture", path = "capture", live = true}'
-    lines = ["# Written by the running lab; gone when it is down.", "[environments.lab]"]
+    lines = [
+        "# Written by the running lab; gone when it is down.",
+        f"# KUBECONFIG={kubeconfig}",
+        "[environments.lab]",
+    ]
+    lines.append(f'namespace = "{NAMESPACE}"')
     lines += [f"{signal} = {source}" for signal in ("traces", "logs", "metrics", "changes")]
     for service in SERVICES:
         lines += ["", f"[environments.lab.services.{service}]", f'traces = "{service}"']
+        lines.append(f'workload = "deploy/{service}"')
         if service == "payment":
             lines.append("slo = {availability_pct = 99.5, p95_ms = 50}")
     return "\n".join(lines) + "\n"

@@ -1,14 +1,14 @@
 """The supervisor's loop: one thread starts and ends every child, so that the kernel ties them to it.
 
-Faults are to it what they are to the shop, knobs and helper processes; it knows no scenario. What is in effect is set
-again in a process that had to be restarted.
+Faults are to it what they are to the shop, knobs, helper processes and a second release; it knows no scenario. What is
+in effect is set again in a process or a container that had to be restarted.
 """
 
 from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
@@ -21,13 +21,21 @@ from opslib.lab.control import ControlServer, call
 from opslib.lab.state import Folder, ProcessId
 from opslib.lab.supervisor.addresses import SUPERVISOR, Addresses
 from opslib.lab.supervisor.child import Child
-from opslib.lab.supervisor.helpers import helper_child
-from opslib.lab.supervisor.plan import CANARY, PROCESSES, SERVING, Options, environment_toml, settings_of
+from opslib.lab.supervisor.effects import Effects
+from opslib.lab.supervisor.plan import (
+    PROCESSES,
+    SERVING,
+    Options,
+    environment_toml,
+    settings_of,
+    shop_config,
+)
+from opslib.lab.supervisor.shop import Shop
 from opslib.lab.waiting import wait_for
 
 _READY_S = 60.0
 _TICK_S = 0.1
-_HELPER_S = 15.0
+_TELL_EVERY_S = 0.5  # containers what is in effect
 _log = logging.getLogger("supervisor")
 
 Command = Callable[[dict[str, Any]], dict[str, Any]]
@@ -44,10 +52,8 @@ class Supervisor:
         self._commands = queue.SimpleQueue()
         self._addresses: Addresses | None = None
         self._children: dict[str, Child] = {}
-        self._helpers: list[Child] = []
-        self._knobs: dict[str, dict[str, float]] = {}
-        self._keep: dict[str, float] = {}  # which traces the collector keeps; empty: all
-        self._undo: list[dict[str, Any]] = []  # the events of taking back what is in effect
+        self._effects: Effects | None = None
+        self._told_s = 0.0
         self._stopping = False
         self._last_asked_s = clock.monotonic_s()
         self._record: dict[str, Any] = {
@@ -81,23 +87,39 @@ class Supervisor:
 
     def _start(self) -> None:
         self._write()
-        addresses = self._addresses = Addresses((*SERVING, CANARY), (*PROCESSES, CANARY), self._options.ports)
+        addresses = self._addresses = Addresses(SERVING, PROCESSES, self._options.ports)
         control = addresses.control(SUPERVISOR)
         self._folder.write_token(control.token)
-        for name in PROCESSES:
-            settings = settings_of(name, addresses, self._folder, self._options)
-            self._children[name] = Child(name, name, settings, self._folder.logs / f"{name}.log")
-            self._children[name].start(self._clock.monotonic_s())
+        self._start_child("collector", addresses)
+        cluster = self._start_child("cluster", addresses)
         ControlServer(control, {"status": self._queued(self._status), "apply": self._queued(self._apply)})
-        self._write(control_port=control.port)
-        if not wait_for(self._all_ready, _READY_S, self._clock):
-            waiting = [child.name for child in self._children.values() if child.state != "ready"]
-            raise LabError(
-                f"not ready within {_READY_S:g} s: {', '.join(waiting)}", hint=f"see {self._folder.logs}"
-            )
+        self._write(control_port=control.port, phase="starting the cluster")
+        self._await(self._all_ready, lambda: f"not ready: {self._waiting()}")
+        self._write(phase="starting the shop")
+        shop = Shop(cluster.address, control.token)
+        shop.bring_up(self._folder.kubeconfig, shop_config(addresses))
+        collector = self._children["collector"]
+        self._effects = Effects(shop, cluster, collector, self._folder, self._options, self._clock)
+        found = call(cluster.address, "ready")
+        cluster.settings["port"] = found["port"]
+        load = self._start_child("load", addresses, front_door=found["front_door"])
+        self._await(lambda: self._all_ready() and shop.is_ready(), lambda: f"not ready: {shop.not_ready()}")
         self._write(phase="warming up")
-        call(self._children["load"].address, "warm_up", timeout_s=30)
+        call(load.address, "warm_up", timeout_s=30)
         self._begin()
+
+    def _start_child(self, name: str, addresses: Addresses, **more: Any) -> Child:
+        settings = {**settings_of(name, addresses, self._folder, self._options), **more}
+        child = self._children[name] = Child(name, name, settings, self._folder.logs / f"{name}.log")
+        child.start(self._clock.monotonic_s())
+        return child
+
+    def _await(self, condition: Callable[[], bool], reason: Callable[[], str]) -> None:
+        if not wait_for(condition, _READY_S, self._clock):
+            raise LabError(f"{reason()} after {_READY_S:g} s", hint=f"see {self._folder.logs}")
+
+    def _waiting(self) -> str:
+        return ", ".join(child.name for child in self._children.values() if child.state != "ready")
 
     def _all_ready(self) -> bool:
         for child in self._children.values():
@@ -124,18 +146,24 @@ class Supervisor:
         """Open the capture and start the load; nothing of the start-up is in either."""
         begin_ns = self._open_capture("begin")
         call(self._children["load"].address, "go_on")
-        write_atomic(self._folder.environment, environment_toml())
+        write_atomic(self._folder.environment, environment_toml(self._folder.kubeconfig))
         self._write(phase="ready", begin_ns=begin_ns)
 
     def _watch(self) -> None:
         while not self._stopping:
             self._serve_commands()
             now_s = self._clock.monotonic_s()
-            for child in (*self._children.values(), *self._helpers):
+            for child in self._all_children():
                 self._tend(child, now_s)
+            if self._effects is not None and now_s - self._told_s > _TELL_EVERY_S:
+                self._told_s = now_s
+                self._effects.tell()
             if now_s - self._last_asked_s > self._options.ttl_s:
                 _log.warning("nobody asked for %g s: ending", self._options.ttl_s)
                 self._stopping = True
+
+    def _all_children(self) -> tuple[Child, ...]:
+        return (*self._children.values(), *(self._effects.helpers if self._effects else ()))
 
     def _tend(self, child: Child, now_s: float) -> None:
         """Notice an end, start again when due, and make a restarted process what it was."""
@@ -144,7 +172,8 @@ class Supervisor:
             self._write()
         elif child.due(now_s):
             child.restarts += 1
-            self._aim(child)
+            if self._effects is not None:
+                self._effects.aim(child)
             child.start(now_s)
             _log.warning("%s restarted (%d)", child.name, child.restarts)
             self._write()
@@ -155,13 +184,21 @@ class Supervisor:
         try:
             if child.name == "load":
                 call(child.address, "go_on")
-            elif child.name == "collector" and self._keep:
-                call(child.address, "keep", **self._keep)
-            elif child.name in self._knobs:
-                call(child.address, "knobs", **self._knobs[child.name])
+            elif self._effects is not None:
+                self._effects.restore(child)
+            if child.name == "cluster":
+                self._follow_front_door(child)
         except LabError as error:
             _log.warning("%s: %s", child.name, error)
             child.state = "starting"
+
+    def _follow_front_door(self, cluster: Child) -> None:
+        """Have the load call the shop where it is now: a port may be another one after a restart of the cluster."""
+        front_door, load = call(cluster.address, "ready")["front_door"], self._children["load"]
+        if load.settings["front_door"] != front_door:
+            load.settings["front_door"] = front_door
+            load.stop()
+            load.start(self._clock.monotonic_s())
 
     def _serve_commands(self) -> None:
         try:
@@ -197,85 +234,39 @@ class Supervisor:
             except LabError:
                 return {}
 
+        containers = [{**c, "group": "shop"} for c in asked("cluster", "pods").get("containers", ())]
         idle_s = self._clock.monotonic_s() - self._last_asked_s
         return {
             **self._record,
             "ttl_left_s": round(self._options.ttl_s - idle_s, 1),
-            "processes": [child.to_dict() for child in (*self._children.values(), *self._helpers)],
+            "processes": [
+                *containers,
+                *(child.to_dict() for child in self._all_children()),
+            ],
             "load": asked("load", "report"),
             "collected": asked("collector", "counts"),
         }
 
     def _apply(self, fault: dict[str, Any]) -> dict[str, Any]:
-        """Have exactly these knobs, helpers, events and way of collecting in effect: see `Scenario.fault`."""
-        self._set_knobs({})  # what goes to a helper goes back first
-        self._stop_helpers()
-        self._tell(self._undo)
-        self._undo = list(fault.get("undo", ()))
-        self._start_helpers(fault["helpers"])
-        self._tell(fault.get("events", ()))
-        self._set_knobs(fault["knobs"])
-        self._set_keep(dict(fault.get("keep", {})))
+        """Have exactly this in effect, and where it says so the capture begun anew: see `Scenario.fault`."""
+        assert self._effects is not None  # commands come after the start
+        self._effects.set(fault)
         if fault.get("forget"):
             self._record["begin_ns"] = self._open_capture("forget")
         self._write()
         return {"applied": True}
 
-    def _set_knobs(self, knobs: dict[str, dict[str, float]]) -> None:
-        before, self._knobs = self._knobs, dict(knobs)
-        for name in {*before, *self._knobs}:
-            call(self._children[name].address, "knobs", **self._knobs.get(name, {}))
-
-    def _set_keep(self, keep: dict[str, float]) -> None:
-        before, self._keep = self._keep, keep
-        if before != keep:
-            call(self._children["collector"].address, "keep", **keep)
-
-    def _stop_helpers(self) -> None:
-        for helper in self._helpers:
-            helper.stop()
-            if helper.settings.get("target"):  # it may have been killed while the other stood
-                self._children[helper.settings["target"]].resume()
-        self._helpers = []
-
-    def _start_helpers(self, wanted: Iterable[dict[str, Any]]) -> None:
-        """Start helpers and wait until they are ready. Raises LabError when one is not."""
-        assert self._addresses is not None  # commands come after the start
-        for number, helper in enumerate(wanted):
-            child = helper_child(number, helper, self._addresses, self._folder, self._options)
-            self._aim(child)
-            child.start(self._clock.monotonic_s())
-            self._helpers.append(child)
-        waiting = self._helpers
-        if not wait_for(
-            lambda: all(h.state == "ready" or h.ask_ready() for h in waiting), _HELPER_S, self._clock
-        ):
-            raise LabError("what breaks the shop did not start", hint=f"see {self._folder.logs}")
-
-    def _aim(self, child: Child) -> None:
-        """Tell a helper that acts on another process which one that is now."""
-        target = child.settings.get("target")
-        if target and (process := self._children[target].id) is not None:
-            child.settings["target_pid"] = process.pid
-
-    def _tell(self, events: Iterable[dict[str, Any]]) -> None:
-        for event in events:
-            call(self._children["collector"].address, "event", time_unix_nano=self._clock.now_ns(), **event)
-
     def _write(self, **changes: Any) -> None:
         self._record.update(changes)
-        processes = [child.to_dict() for child in (*self._children.values(), *self._helpers)]
+        processes = [child.to_dict() for child in self._all_children()]
         self._folder.write({**self._record, "processes": processes})
 
     def _end(self) -> None:
-        """Stop everything; the collector last, when nobody sends any more."""
-        self._stop_helpers()
-        callers = [*(c for name, c in self._children.items() if name != "collector")]
-        for child in callers:
-            child.terminate()
-        for child in callers:
-            child.stop()
-        if "collector" in self._children:
-            self._children["collector"].stop()
+        """Stop everything: first who calls, the collector last, when nobody sends any more."""
+        if self._effects is not None:
+            self._effects.end()
+        for name in PROCESSES:
+            if name in self._children:
+                self._children[name].stop()
         if self._addresses is not None:
             self._addresses.close()

@@ -141,6 +141,7 @@ def test_replicas_rise_with_the_load_and_fall_after_it(world: World) -> None:
     world.kubelet.cores["app:v1"] = 0.005
     world.time.run(20)
     assert replicas(world) == 3, "the window still remembers the load"
+    assert conditions(world)["AbleToScale"] == ("True", "ScaleDownStabilized")
     world.time.run_until(lambda: replicas(world) == 1, within_s=90)
     texts = [
         text for reason, text, _ in world.events("HorizontalPodAutoscaler") if reason == "SuccessfulRescale"
@@ -157,7 +158,31 @@ def test_without_figures_nothing_is_scaled_and_it_says_so(world: World) -> None:
     world.time.run(40)
     assert replicas(world) == 1
     assert conditions(world)["ScalingActive"] == ("False", "FailedGetResourceMetric")
-    assert world.events("HorizontalPodAutoscaler")[0][0] == "FailedGetResourceMetric"
+    told = {reason for reason, _, _ in world.events("HorizontalPodAutoscaler")}
+    assert told == {"FailedGetResourceMetric", "FailedComputeMetricsReplicas"}
+
+
+def test_one_that_uses_nothing_is_measured_all_the_same(world: World) -> None:
+    world.kubelet.cores["app:v1"] = 0.0
+    world.create(HPA, scaler())
+    world.time.run(40)
+    assert conditions(world)["ScalingActive"] == ("True", "ValidMetricFound")
+    assert conditions(world)["ScalingLimited"] == ("True", "TooFewReplicas")
+
+
+def test_what_cannot_be_measured_forbids_to_shrink_and_not_to_grow(world: World) -> None:
+    calls = {"metric": {"name": "calls"}, "target": {"type": "AverageValue", "averageValue": "5"}}
+    cpu = scaler()["spec"]["metrics"]
+    both = scaler(metrics=[*cpu, {"type": "External", "external": calls}])
+    world.patch(D, "web", {"spec": {"replicas": 2}}, subresource="scale")
+    world.kubelet.cores["app:v1"] = 0.005
+    world.time.run(20)
+    world.create(HPA, both)
+    world.time.run(60)
+    assert replicas(world) == 2
+    assert conditions(world)["ScalingActive"] == ("False", "FailedGetResourceMetric")
+    world.kubelet.cores["app:v1"] = 0.145
+    world.time.run_until(lambda: replicas(world) == 3, within_s=60)
 
 
 def test_a_target_at_zero_is_left_alone_and_a_missing_one_is_told(world: World) -> None:

@@ -41,7 +41,7 @@ def acted(tmp_path: Path, scene, **options) -> None:
 
 
 def pid_of(world: NodeWorld, name: str) -> int:
-    return next(m.account.session for m in world.kubelet._measured() if m.pod["metadata"]["name"] == name)
+    return next(m.account.session for m in world.kubelet.measured() if m.pod["metadata"]["name"] == name)
 
 
 async def said(world: NodeWorld, name: str, word: str) -> None:
@@ -341,10 +341,10 @@ def test_a_cpu_limit_holds_and_is_what_the_metrics_show(
         for name, code in (("alone", "while True: pass"), ("child", child)):
             world.run(name, code, resources={"limits": {"cpu": "150m"}})
         await world.until(lambda: len(world.kubelet.usage.pods("")) == 2)
-        begun = {m.container + m.pod["metadata"]["name"]: m.account.used_s for m in world.kubelet._measured()}
+        begun = {m.container + m.pod["metadata"]["name"]: m.account.used_s for m in world.kubelet.measured()}
         at_s = time.monotonic()
         await world.until(lambda: time.monotonic() - at_s >= 3)
-        for measured in world.kubelet._measured():
+        for measured in world.kubelet.measured():
             used_s = measured.account.used_s - begun[measured.container + measured.pod["metadata"]["name"]]
             assert used_s / (time.monotonic() - at_s) < 0.2
         shown = {m["metadata"]["name"]: m for m in world.kubelet.usage.pods(NAMESPACE)}

@@ -432,7 +432,7 @@ def test_an_ingress_serves_by_host_and_path(tmp_path: Path) -> None:
             backend = {"service": {"name": service, "port": {"number": 80}}}
             return {"path": value, "pathType": "Prefix", "backend": backend}
 
-        where = address(world.network.ingress_url)
+        where = world.network.front_door
         assert (await once(where))[0] == 404
         paths = [path("/", "web"), path("/api", "api"), path("/none", "nothing")]
         spec = {"rules": [{"host": "shop.example", "http": {"paths": paths}}]}

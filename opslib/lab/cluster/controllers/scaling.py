@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from opslib.lab.cluster.options import Object
 
@@ -59,11 +59,12 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How many replicas, and the reason and message of condition ScalingLimited where a bound held it back."""
+    """How many replicas, the reason and message of condition ScalingLimited, and whether a window held the wish back."""
 
     replicas: int
     limit: str = ""
     message: str = "the desired count is within the acceptable range"
+    held: bool = False
 
 
 def utilisation(samples: Sequence[Sample]) -> int | None:
@@ -115,15 +116,20 @@ def bounded(wanted: int, current: int, spec: Object, history: History, now_s: fl
     lowest = min([wanted, *_within(history.recommended, now_s, up["stabilizationWindowSeconds"])])
     highest = max([wanted, *_within(history.recommended, now_s, down["stabilizationWindowSeconds"])])
     steady = min(max(current, lowest), highest)
+    pace = (
+        min(current, _limit(down, current, history.scaled, now_s, sign=-1)),
+        max(current, _limit(up, current, history.scaled, now_s, sign=1)),
+    )
+    return replace(_limited(steady, current, pace, spec), held=steady != wanted)
+
+
+def _limited(steady: int, current: int, pace: tuple[int, int], spec: Object) -> Decision:
+    """Hold a number to what the policies allow now, and to the bounds."""
     least, most = spec.get("minReplicas", 1), spec["maxReplicas"]
-    if steady > current:
-        limit = max(current, _limit(up, current, history.scaled, now_s, sign=1))
-        if steady > min(most, limit):
-            return Decision(most, *_TOO_MANY) if most <= limit else Decision(limit, *_UP_LIMIT)
-    elif steady < current:
-        limit = min(current, _limit(down, current, history.scaled, now_s, sign=-1))
-        if steady < max(least, limit):
-            return Decision(least, *_TOO_FEW) if least >= limit else Decision(limit, *_DOWN_LIMIT)
+    if steady > current and steady > min(most, pace[1]):
+        return Decision(most, *_TOO_MANY) if most <= pace[1] else Decision(pace[1], *_UP_LIMIT)
+    if steady < current and steady < max(least, pace[0]):
+        return Decision(least, *_TOO_FEW) if least >= pace[0] else Decision(pace[0], *_DOWN_LIMIT)
     if steady > most:
         return Decision(most, *_TOO_MANY)
     return Decision(least, *_TOO_FEW) if steady < least else Decision(steady)

@@ -83,7 +83,8 @@ class Addresses:
 
     def listen(self, ip: str, port: int) -> socket.socket:
         """Return a socket that listens for an address of the node or of a Service."""
-        handle = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # TCP by name: of a socket of protocol 0 asyncio does not know that it may switch Nagle's algorithm off.
+        handle = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             try:

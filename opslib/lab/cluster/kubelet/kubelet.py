@@ -45,7 +45,7 @@ class Kubelet:
         loop_s = asyncio.get_running_loop().time()
         self._node = Node(api, clock, images, addresses, facts, record, self._state, loop_s, backoff_scale)
         self.logs = Logs(api, self._node.logs, clock)
-        self.usage = Usage(self._measured, clock)
+        self.usage = Usage(self.measured, clock)
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -106,7 +106,8 @@ class Kubelet:
     def _ended(self, uid: str) -> None:
         del self._workers[uid], self._tasks[uid]
 
-    def _measured(self) -> Iterable[Measured]:
+    def measured(self) -> Iterable[Measured]:
+        """Return the containers that run, with their processes."""
         return [measured for worker in self._workers.values() for measured in worker.measured()]
 
     def _be_guarded(self) -> None:
@@ -120,7 +121,7 @@ class Kubelet:
     async def _look(self) -> None:
         looks = 0
         while True:
-            accounts = {m.account.session: m.account for m in self._measured()}
+            accounts = {m.account.session: m.account for m in self.measured()}
             for session, pids in sessions(accounts).items() if accounts else ():
                 accounts[session].members = pids
             self._be_guarded()

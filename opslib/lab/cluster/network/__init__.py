@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from opslib.lab.cluster.api import Api
@@ -11,7 +11,7 @@ from opslib.lab.cluster.kubelet.addresses import Addresses
 from opslib.lab.cluster.network.ingress import controller
 from opslib.lab.cluster.network.names import proxy
 from opslib.lab.cluster.network.relay import Policy, Relay
-from opslib.lab.cluster.network.services import Services
+from opslib.lab.cluster.network.services import Key, Services
 from opslib.lab.cluster.options import Object, WriteOptions
 from opslib.lab.cluster.statuses import StatusError
 from opslib.lab.cluster.store import Event
@@ -54,10 +54,13 @@ class Network:
         return f"http://{namespace}:@{host}:{port}"
 
     @property
-    def ingress_url(self) -> str:
+    def front_door(self) -> tuple[str, int]:
         """Return where Ingresses are served, on this machine."""
-        host, port = self._addresses.reach(self._addresses.node, _INGRESS_PORT)
-        return f"http://{host}:{port}"
+        return self._addresses.reach(self._addresses.node, _INGRESS_PORT)
+
+    def set_delays(self, seconds: Mapping[Key, float]) -> None:
+        """Hold requests to these Services back on their way, and to no others."""
+        self._services.delays_s = dict(seconds)
 
     async def _serve(self, port: int, policy: Policy) -> None:
         relay = Relay(self._services, policy)

@@ -120,6 +120,8 @@ class Relay:
 
     async def _pass(self, request: Request, client: Connection, link: _Link) -> None:
         hop = self._policy.route(request)
+        if delay_s := self._services.delays_s.get(hop.service):
+            await asyncio.sleep(delay_s)
         cause: OSError = ConnectionResetError("the endpoint ended without an answer")
         for _ in range(self._policy.attempts):
             try:

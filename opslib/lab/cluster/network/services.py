@@ -38,6 +38,7 @@ class Services:
         self._turns: dict[tuple[Key, str], Iterator[int]] = {}
         self._accepting: dict[Endpoint, asyncio.Task[None]] = {}
         self._open: set[asyncio.Task[None]] = set()
+        self.delays_s: dict[Key, float] = {}  # of requests on their way to a Service, by name
         self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self) -> None:
