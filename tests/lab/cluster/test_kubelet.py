@@ -16,7 +16,7 @@ import pytest
 from cluster_node import NAMESPACE, USER, NodeWorld, node_world
 
 from opslib.lab.cluster.kubelet.images import Image
-from opslib.lab.cluster.store import Store
+from opslib.lab.cluster.store import Event, Store
 
 WAIT = "import time; time.sleep(300)"
 SERVE = """
@@ -411,6 +411,25 @@ def test_a_hook_that_fails_is_told(tmp_path: Path) -> None:
         world.delete("p")
         await world.until(lambda: world.pod("p") is None)
         assert "FailedPreStopHook" in world.reasons("p")
+
+    acted(tmp_path, scene)
+
+
+def test_a_pod_that_is_gone_leaves_no_files_whatever_changes_at_its_end(tmp_path: Path) -> None:
+    async def scene(world: NodeWorld) -> None:
+        world.run("p", WAIT, spec={"volumes": [{"name": "v", "emptyDir": {}}]})
+        await world.ready("p")
+        folder = tmp_path / "state/pods" / world.pod("p")["metadata"]["uid"]
+        assert folder.exists()
+
+        def change(event: Event) -> None:
+            if event.resource == "pods" and event.type == "DELETED":
+                world.create("configmaps", {"metadata": {"name": "late"}})
+
+        world.api.subscribe(change)
+        world.delete("p", grace_s=1)
+        await world.until(lambda: world.pod("p") is None)
+        assert not folder.exists()
 
     acted(tmp_path, scene)
 

@@ -99,7 +99,9 @@ class PodWorker:
         self._ending.set()
 
     def refresh(self) -> None:
-        """Fill the volumes again: a ConfigMap or Secret has changed."""
+        """Fill the volumes again: a ConfigMap or Secret has changed. Not of a pod that ends: its files go."""
+        if self._ending.is_set():
+            return
         try:
             self.volumes.write()
         except ConfigError as error:
