@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from opslib.cli.output import echo_json, json_option, table
+from opslib.cli.output import echo_json, json_option, say, table
 from opslib.core.journal import RunFolder
+from opslib.core.outcome import EXIT_CODE, ExitCode, Outcome
 
 _OUT = click.option(
     "--out",
@@ -42,10 +43,19 @@ def list_(out: Path, as_json: bool) -> None:  # noqa: FBT001
 @command.command("show")
 @click.argument("run_id", metavar="ID")
 @_OUT
+@click.option(
+    "--follow", is_flag=True, help="Watch its change until it ends; stopping stops nothing but the watching."
+)
 @json_option
-def show(run_id: str, out: Path, as_json: bool) -> None:  # noqa: FBT001
+@click.pass_context
+def show(ctx: click.Context, run_id: str, out: Path, follow: bool, as_json: bool) -> None:  # noqa: FBT001
     """Show one run: outcome, verdict, parameters, files."""
     folder = RunFolder.find(out, run_id)
+    if follow:
+        from opslib.run import follow as watch  # noqa: PLC0415
+
+        outcome = watch(folder, say)
+        ctx.exit(EXIT_CODE[outcome] if outcome is not None else ExitCode.PASS)
     record = folder.read_run()
     if as_json:
         echo_json(record)
@@ -62,19 +72,21 @@ def show(run_id: str, out: Path, as_json: bool) -> None:  # noqa: FBT001
 @_OUT
 def resume(run_id: str, out: Path) -> None:
     """Go on with a change that was cut off."""
-    from opslib.run import refuse_without_change  # noqa: PLC0415
+    from opslib.run import refuse_to_resume  # noqa: PLC0415
 
-    refuse_without_change(RunFolder.find(out, run_id), "resume")
+    refuse_to_resume(RunFolder.find(out, run_id))
 
 
 @command.command("rollback")
 @click.argument("run_id", metavar="ID")
 @_OUT
-def rollback(run_id: str, out: Path) -> None:
-    """Undo a change, finished or cut off."""
-    from opslib.run import refuse_without_change  # noqa: PLC0415
+@click.pass_context
+def rollback(ctx: click.Context, run_id: str, out: Path) -> None:
+    """Undo a change, finished or cut off; exit 0 when what was before is there again."""
+    from opslib.run import roll_back_run  # noqa: PLC0415
 
-    refuse_without_change(RunFolder.find(out, run_id), "roll back")
+    outcome = roll_back_run(RunFolder.find(out, run_id), say)
+    ctx.exit(ExitCode.PASS if outcome is Outcome.ROLLED_BACK else EXIT_CODE[outcome])
 
 
 @command.command("prune")

@@ -15,6 +15,9 @@ from typing import Any
 from opslib.core.clock import Clock
 from opslib.core.errors import UsageError, near_names
 
+# The plan that a run was approved to carry out; `plan.json` is one that a run has made, and is looked up by its token.
+APPROVED_PLAN = "approved-plan.json"
+
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a file so that a reader, or a crash at any moment, sees the old content or the new one, never half."""

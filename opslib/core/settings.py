@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Environment:
     changes: SourceSettings | None = None
     protected: bool = False
     kube_context: str = ""
+    kubeconfig: str = ""  # a file; else KUBECONFIG, else ~/.kube/config
     namespace: str = ""
     registry: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class Settings:
     lab_state: Path | None = None  # OPSLIB_LAB_STATE: the lab's state folder
     run_dir: Path | None = None  # OPSLIB_RUN_DIR: set by the runner for its kernels
     debug: bool = False  # OPSLIB_DEBUG: tracebacks of internal errors
+    kubeconfig: str = ""  # KUBECONFIG: files, separated as paths are
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Settings:
@@ -69,7 +71,26 @@ class Settings:
             lab_state=path("OPSLIB_LAB_STATE"),
             run_dir=path("OPSLIB_RUN_DIR"),
             debug=bool(env.get("OPSLIB_DEBUG")),
+            kubeconfig=env.get("KUBECONFIG", ""),
         )
+
+    def to_dict(self) -> dict[str, str | bool]:
+        """Return the settings as JSON, for a process that is to have the same ones."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {
+            key: value if isinstance(value, bool) else str(value) for key, value in values.items() if value
+        }
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Settings:
+        """Return settings that `to_dict` has written. Raises UsageError for others."""
+        paths = {
+            key: Path(str(saved[key])) for key in ("cwd", "config", "lab_state", "run_dir") if key in saved
+        }
+        try:
+            return cls(**{**saved, **paths})
+        except TypeError as error:
+            raise UsageError(f"settings of another version: {error}") from error
 
     def find_lab_state(self) -> Path:
         """Return the lab's state folder: OPSLIB_LAB_STATE, the nearest one upwards, else the default here."""
@@ -149,6 +170,7 @@ def _read(path: Path) -> dict[str, Any]:
 _PLAIN: dict[str, tuple[type, type | None]] = {
     "protected": (bool, None),
     "kube_context": (str, None),
+    "kubeconfig": (str, None),
     "namespace": (str, None),
     "registry": (str, None),
     "links": (dict, str),
@@ -157,6 +179,7 @@ _PLAIN: dict[str, tuple[type, type | None]] = {
 _EXAMPLES = {
     "protected": "protected = true",
     "kube_context": 'kube_context = "prod"',
+    "kubeconfig": 'kubeconfig = "prod.kubeconfig"',
     "namespace": 'namespace = "shop"',
     "registry": 'registry = "registry.example/shop"',
     "links": 'links = {grafana = "https://..."}',

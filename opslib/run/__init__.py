@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from opslib.run.lint import lint_notebook
     from opslib.run.live import LiveLine, PlainLine, stderr_line
     from opslib.run.notebooks import NotebookCard, list_notebooks, shipped_notebooks
+    from opslib.run.open_changes import follow, roll_back_run
     from opslib.run.runner import RunResult, run_notebook
-    from opslib.run.runs import list_runs, prune_runs, refuse_without_change
+    from opslib.run.runs import list_runs, prune_runs, refuse_to_resume
     from opslib.run.startup import prepare_process
 
 _MODULES = {
@@ -25,8 +26,9 @@ _MODULES = {
     "lint": ("lint_notebook",),
     "live": ("LiveLine", "PlainLine", "stderr_line"),
     "notebooks": ("NotebookCard", "list_notebooks", "shipped_notebooks"),
+    "open_changes": ("follow", "roll_back_run"),
     "runner": ("RunResult", "run_notebook"),
-    "runs": ("list_runs", "prune_runs", "refuse_without_change"),
+    "runs": ("list_runs", "prune_runs", "refuse_to_resume"),
     "startup": ("prepare_process",),
 }
 
@@ -37,12 +39,14 @@ __all__ = [
     "PlainLine",
     "RunResult",
     "doctor",
+    "follow",
     "lint_notebook",
     "list_notebooks",
     "list_runs",
     "prepare_process",
     "prune_runs",
-    "refuse_without_change",
+    "refuse_to_resume",
+    "roll_back_run",
     "run_notebook",
     "shipped_notebooks",
     "stderr_line",

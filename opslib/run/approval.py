@@ -1,6 +1,7 @@
 """What `--approve` means for a notebook: only one that can change something, and so declares `confirm`, takes it.
 
-A token stands for a plan that an earlier run has saved as `plan.json`; it is looked up among the runs, never guessed.
+A token stands for a plan that an earlier run has saved as `plan.json`; it is looked up among the runs, never guessed,
+and lies in the new run's folder before the kernel starts: that plan is applied, not one that was computed anew.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opslib.core.errors import RefusedError, UsageError
+from opslib.core.plan import ANY
 from opslib.core.settings import Settings, load_environment
 from opslib.run.declared import Value
 
 if TYPE_CHECKING:
     from opslib.run.runner import Prepared
-
-ANY = "any"
 
 
 def approved(prepared: Prepared, token: str | None, out: Path, settings: Settings) -> Prepared:
@@ -29,12 +29,13 @@ def approved(prepared: Prepared, token: str | None, out: Path, settings: Setting
             f"{prepared.path.name} changes nothing, so there is nothing to approve",
             hint="leave out --approve; a notebook that changes something declares the parameter `confirm`",
         )
+    plan = b""
     if token == ANY:
         _refuse_protected(prepared, settings)
     else:
-        find_plan(out, token)
+        plan = find_plan(out, token).read_bytes()
     given: dict[str, Value] = {"confirm": token}
-    return replace(prepared, given=prepared.given | given, values=prepared.values | given)
+    return replace(prepared, given=prepared.given | given, values=prepared.values | given, plan=plan)
 
 
 def _refuse_protected(prepared: Prepared, settings: Settings) -> None:

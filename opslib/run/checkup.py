@@ -47,7 +47,8 @@ def doctor(environment: str, settings: Settings, *, preflight: Preflight | None 
     resolved = check_environment(environment, settings)
     checks.append(resolved)
     if resolved.outcome is Outcome.PASS:
-        checks += _sources(preflight or investigation_preflight, environment, settings)
+        checks += _asked("sources", preflight or investigation_preflight, environment, settings)
+        checks += _asked("cluster", cluster_preflight, environment, settings)
     return (*checks, *(check_client(name) for name in CLIENTS))
 
 
@@ -112,13 +113,13 @@ def _signals(environment: Environment) -> str:
     return ", ".join(f"{signal} from {source.kind}" for signal, source in sources.items() if source)
 
 
-def _sources(preflight: Preflight, environment: str, settings: Settings) -> list[Check]:
+def _asked(name: str, preflight: Preflight, environment: str, settings: Settings) -> list[Check]:
     try:
         return list(preflight(environment, settings))
     except OpslibError as error:
-        return [Check("sources", Outcome.FAIL, str(error), error.hint)]
+        return [Check(name, Outcome.FAIL, str(error), error.hint)]
     except Exception as error:  # noqa: BLE001 - a source that breaks is what a doctor is there to tell
-        return [Check("sources", Outcome.ERROR, f"{type(error).__name__}: {error}")]
+        return [Check(name, Outcome.ERROR, f"{type(error).__name__}: {error}")]
 
 
 def investigation_preflight(environment: str, settings: Settings) -> Sequence[Check]:
@@ -126,6 +127,17 @@ def investigation_preflight(environment: str, settings: Settings) -> Sequence[Ch
     from opslib.investigate import preflight  # noqa: PLC0415 - loads the sources' clients
 
     return preflight(None, environment=environment, settings=settings)
+
+
+def cluster_preflight(environment: str, settings: Settings) -> Sequence[Check]:
+    """Ask the cluster of an environment whether it answers and what we may do; nothing where it names none."""
+    from opslib.kube import connect_cluster  # noqa: PLC0415 - a third of a second
+    from opslib.manifests.rights import preflight_cluster  # noqa: PLC0415
+
+    named = load_environment(environment, settings)
+    if not (named.kube_context or named.kubeconfig):
+        return ()
+    return preflight_cluster(connect_cluster(named, settings), changes=True)
 
 
 def check_client(name: str) -> Check:

@@ -20,8 +20,13 @@ def last_output(cells: Sequence[Mapping[str, Any]], mime: str) -> Any:
     return found[-1] if found else None
 
 
-def result_of(cells: Sequence[Mapping[str, Any]]) -> tuple[Outcome, Mapping[str, Any] | None] | str | None:
-    """Return (outcome, verdict), a text that says why the result cannot be read, or None where there is none."""
+def result_of(
+    cells: Sequence[Mapping[str, Any]],
+) -> tuple[Outcome, Mapping[str, Any] | None, str] | str | None:
+    """Return (outcome, verdict, sentence), a text that says why it cannot be read, or None where there is none.
+
+    The sentence is the verdict's; of a change, which has no verdict, its own.
+    """
     last = last_output(cells, RESULT_MIME)
     if last is None:
         return None
@@ -30,7 +35,8 @@ def result_of(cells: Sequence[Mapping[str, Any]]) -> tuple[Outcome, Mapping[str,
     verdict = last.get("verdict")
     if verdict is not None and not isinstance(verdict, Mapping):
         return "the verdict in the notebook's result is no object"
-    return Outcome(last["outcome"]), verdict
+    said = verdict if verdict is not None else last
+    return Outcome(last["outcome"]), verdict, str(said.get("summary") or "")
 
 
 def ended_completed(cells: Sequence[Mapping[str, Any]]) -> Ended:
@@ -40,8 +46,7 @@ def ended_completed(cells: Sequence[Mapping[str, Any]]) -> Ended:
         return by_outcome(Outcome.PASS, "Every cell ran; the notebook gives no result of its own.", None)
     if isinstance(result, str):
         return Ended("broken", Outcome.ERROR, ExitCode.BROKEN, result)
-    outcome, verdict = result
-    summary = str(verdict.get("summary", "")) if verdict else ""
+    outcome, verdict, summary = result
     return by_outcome(outcome, summary or f"The notebook's outcome is {outcome}.", verdict)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from opslib.core.clock import Clock
-from opslib.core.journal import RunFolder, write_atomic
+from opslib.core.journal import APPROVED_PLAN, RunFolder, write_atomic
 from opslib.core.outcome import ExitCode, Outcome
 from opslib.core.redact import Redactor, is_secret_key
 from opslib.core.settings import Settings
@@ -26,6 +26,7 @@ from opslib.run.junit import junit_xml
 from opslib.run.kernels import started_kernel
 from opslib.run.live import LiveLine
 from opslib.run.notebooks import read_bounded
+from opslib.run.open_changes import ask_for_the_way_back, settled
 from opslib.run.params_file import read_parameters
 from opslib.run.record import Ended, Status, ended_record, started_record
 from opslib.run.report import Drawing, report_html
@@ -52,13 +53,17 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A notebook and its parameters, checked; `given` are those that differ from what the notebook says."""
+    """A notebook and its parameters, checked; `given` are those that differ from what the notebook says.
+
+    `plan` is the content of the plan.json that was approved by its token, empty without one.
+    """
 
     path: Path
     nb: Any
     given: dict[str, Value]
     values: dict[str, Value]
     environment: str | None
+    plan: bytes = b""
 
     def redactor(self) -> Redactor:
         secret = [v for k, v in self.values.items() if is_secret_key(k) and isinstance(v, str)]
@@ -91,6 +96,8 @@ def run_notebook(
     with stop_signals(guard.signalled):
         folder = RunFolder.create(out.absolute(), notebook.stem, clock)
         with held(folder):
+            if prepared.plan:
+                write_atomic(folder.path / APPROVED_PLAN, prepared.plan)
             return _run(prepared, folder, guard, live, clock)
 
 
@@ -131,9 +138,15 @@ def _run(prepared: Prepared, folder: RunFolder, guard: Guard, live: LiveLine, cl
     def save() -> dict[str, Any]:
         return saver.save(prepared.nb, {"run": folder.id})
 
+    def tick() -> None:
+        live.tick()
+        if guard.state.stop is not None:
+            ask_for_the_way_back(folder)
+
     watch = Watch(guard, recorder, live, save)
-    with guard.watching(_teller(recorder, live), live.tick):
-        return _finish(_execute(prepared, watch), record, watch)
+    with guard.watching(_teller(recorder, live), tick):
+        end = settled(folder, _execute(prepared, watch), clock, guard.limits.grace_s)
+        return _finish(end, record, watch)
 
 
 def _teller(recorder: Recorder, live: LiveLine) -> Any:

@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Any, NoReturn
 
+from opslib.core.changes import is_open
 from opslib.core.errors import RefusedError, UsageError
-from opslib.core.journal import RunFolder, read_lines
+from opslib.core.journal import RunFolder
 from opslib.run.hold import is_held
 
 LOST = "lost"  # run.json says running, and nobody runs it: its runner was killed
-_CLOSED = frozenset({"finished", "rolled_back", "aborted"})
 
 
 def list_runs(root: Path) -> list[dict[str, Any]]:
@@ -39,32 +39,25 @@ def _folders(root: Path) -> list[RunFolder]:
     return [RunFolder(path) for path in sorted(found, key=lambda path: path.name, reverse=True)]
 
 
-def change_is_open(folder: RunFolder) -> bool:
-    """Tell whether a run has begun a change that its journal does not close."""
-    lines = list(read_lines(folder.path / "journal.jsonl"))
-    return bool(lines) and lines[-1].get("phase") not in _CLOSED
-
-
 def prune_runs(root: Path, *, keep: int) -> list[str]:
     """Delete all but the newest `keep` runs and return their ids; one that goes on or has an open change stays."""
     gone = []
     for folder in _folders(root)[keep:]:
-        if is_held(folder) or change_is_open(folder):
+        if is_held(folder) or is_open(folder.path):
             continue
         shutil.rmtree(folder.path)
         gone.append(folder.id)
     return gone
 
 
-def refuse_without_change(folder: RunFolder, action: str) -> NoReturn:
-    """Answer a request to resume or roll back a run that changed nothing. Raises RefusedError."""
-    record = folder.read_run()
-    if (folder.path / "journal.jsonl").exists():
+def refuse_to_resume(folder: RunFolder) -> NoReturn:
+    """Answer a request to go on with a run: none of its changes goes on from where it was. Raises RefusedError."""
+    if is_open(folder.path):
         raise RefusedError(
-            f"cannot {action} {folder.id}: this version has no driver for its journal",
-            hint="use the opslib that wrote it",
+            f"{folder.id} is not gone on with: what it had planned may not hold any more",
+            hint=f"opslib runs rollback {folder.id}, then run it again",
         )
     raise RefusedError(
-        f"there is nothing to {action}: {folder.id} changed nothing",
-        hint=f"it is an investigation; ask anew with opslib run {record.get('notebook', 'NOTEBOOK')}",
+        f"there is nothing to resume: {folder.id} has no open change",
+        hint=f"run it again: opslib run {folder.read_run().get('notebook', 'NOTEBOOK')}",
     )

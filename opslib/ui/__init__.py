@@ -12,6 +12,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from opslib.ui.change import flaws_table, history_table, plan_table, rollouts_table, serving_table
+    from opslib.ui.changed import conclude_change
     from opslib.ui.conclusion import conclude
     from opslib.ui.controls import panel
     from opslib.ui.drawing import Drawing
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
     from opslib.ui.suspects import candidates, evidence
     from opslib.ui.tables import Table
     from opslib.ui.traces import trace_comparison
-    from opslib.ui.waiting import progress
+    from opslib.ui.waiting import live_line, progress
     from opslib.ui.waterfall import budget_waterfall
     from opslib.ui.whom import for_whom
 
 _MODULES = {
     "suspects": ("candidates", "evidence"),
+    "change": ("flaws_table", "history_table", "plan_table", "rollouts_table", "serving_table"),
+    "changed": ("conclude_change",),
     "conclusion": ("conclude",),
     "ecdf": ("distribution",),
     "drawing": ("Drawing",),
@@ -36,7 +40,7 @@ _MODULES = {
     "latency": ("latency_over_time",),
     "controls": ("panel",),
     "preflight": ("preflight_table",),
-    "waiting": ("progress",),
+    "waiting": ("live_line", "progress"),
     "report": ("figure_html", "plotly_js"),
     "tables": ("Table",),
     "traces": ("trace_comparison",),
@@ -52,15 +56,22 @@ __all__ = [
     "call_graph",
     "candidates",
     "conclude",
+    "conclude_change",
     "distribution",
     "evidence",
     "figure_html",
+    "flaws_table",
     "for_whom",
+    "history_table",
     "latency_over_time",
+    "live_line",
     "panel",
+    "plan_table",
     "plotly_js",
     "preflight_table",
     "progress",
+    "rollouts_table",
+    "serving_table",
     "trace_comparison",
 ]
 

@@ -32,6 +32,15 @@ BADGES = {
     "undetermined": HOLD,
     "cause found": BAD,
     "planned": STABLE,
+    "create": STABLE,
+    "change": STABLE,
+    "prune": HOLD,
+    "conflict": BAD,
+    "warning": HOLD,
+    "rolled back": HOLD,
+    "rollback failed": BAD,
+    "timed out": BAD,
+    "suspended": HOLD,
 }
 
 

@@ -36,7 +36,7 @@ def progress(
 
     `show` takes each line; by default one output of the notebook cell, elsewhere nothing.
     """
-    say, time = show or _display(), clock or SystemClock()
+    say, time = show or live_line(), clock or SystemClock()
     began, over, shown = time.monotonic_s(), threading.Event(), threading.Event()
 
     def watch() -> None:
@@ -62,8 +62,8 @@ def _line(label: str, elapsed_s: float, expected_s: float) -> str:
     return f"{label}: {elapsed_s:.0f} s{about} …"
 
 
-def _display() -> Show:
-    """Return what shows a line: one output of this cell, made at the first line."""
+def live_line() -> Show:
+    """Return what shows a line in the place of the one before: one output of this cell, made at the first line."""
     if not in_ipython():
         return lambda _: None
     from IPython.display import display  # noqa: PLC0415 - only where somebody looks

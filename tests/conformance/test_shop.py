@@ -195,7 +195,7 @@ def test_a_rolling_update_under_load_loses_and_doubles_nothing(shop: Shop, servi
 def test_the_manifests_are_what_a_real_cluster_takes() -> None:
     """Nothing of this machine is in them, and what production asks for is."""
     kinds = {document["kind"] for document in DOCUMENTS}
-    assert {"Namespace", "ServiceAccount", "ConfigMap", "Secret", "Ingress", "Service", "Deployment"} <= kinds
+    assert {"Namespace", "ServiceAccount", "ConfigMap", "Ingress", "Service", "Deployment"} <= kinds
     deployments = [document for document in DOCUMENTS if document["kind"] == "Deployment"]
     budgets = {d["metadata"]["name"] for d in DOCUMENTS if d["kind"] == "PodDisruptionBudget"}
     assert (

@@ -24,14 +24,19 @@ def of_kind(documents: list[dict], kind: str) -> dict[str, dict]:
     return {d["metadata"]["name"]: d for d in documents if d["kind"] == kind}
 
 
-def test_the_lab_adds_where_telemetry_goes_and_the_token_and_nothing_that_the_manifests_say() -> None:
-    added = additions(SHOP, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector"}, "s")
-    config, secret = of_kind(added, "ConfigMap")["shop"], of_kind(added, "Secret")["shop-control"]
+def test_the_lab_adds_objects_of_its_own_that_pods_read_where_they_are() -> None:
+    added = additions("shop", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector"}, "s")
+    sources = of_kind(SHOP, "Deployment")["risk"]["spec"]["template"]["spec"]["containers"][0]["envFrom"]
+    optional = [next(iter(source.values())) for source in sources[1:]]
 
-    assert len(added) == 2
-    assert config["data"] == {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector"}
-    assert not config["data"].keys() & of_kind(SHOP, "ConfigMap")["shop"]["data"].keys()
-    assert secret["data"] == {"CONTROL_TOKEN": "cw=="}
+    assert [(d["kind"], d["metadata"]["name"]) for d in added] == [
+        ("ConfigMap", "shop-telemetry"),
+        ("Secret", "shop-control"),
+    ]
+    assert [source["name"] for source in optional] == [d["metadata"]["name"] for d in added]
+    assert all(source["optional"] for source in optional)
+    assert added[1]["data"] == {"CONTROL_TOKEN": "cw=="}
+    assert not {d["metadata"]["name"] for d in added} & {d["metadata"]["name"] for d in SHOP}
     assert [d["kind"] for d in SHOP][:2] == ["Namespace", "ServiceAccount"]
 
 
@@ -60,7 +65,7 @@ def test_paths_are_those_of_the_api() -> None:
 
     assert paths["Namespace"] == "/api/v1/namespaces/shop"
     assert paths["Ingress"] == "/apis/networking.k8s.io/v1/namespaces/shop/ingresses/storefront"
-    assert paths["Secret"] == "/api/v1/namespaces/shop/secrets/shop-control"
+    assert paths["ConfigMap"] == "/api/v1/namespaces/shop/configmaps/shop"
 
 
 def deployment(version: str, name: str = "payment", replicas: int = 2, **status: int) -> dict[str, Any]:

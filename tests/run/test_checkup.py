@@ -49,6 +49,17 @@ def test_sources_are_asked_when_the_environment_is_known(settings):
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_cluster_that_an_environment_names_is_asked_too(tmp_path, settings):
+    (tmp_path / "opslib.toml").write_text(
+        '[environments.prod]\nkubeconfig = "nowhere"\ntraces = {kind = "capture", path = "c"}\n'
+    )
+    checks = doctor("prod", settings, preflight=lambda *_: [])
+    (told,) = [check for check in checks if check.name == "cluster"]
+    assert told.outcome is Outcome.FAIL
+    assert "cannot use the kubeconfig" in told.statement
+
+
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("name", "words"), [("lab", "no lab is running"), ("bare", "names no source")])
 def test_an_environment_that_cannot_answer_is_told_and_not_asked(settings, name, words):
     checks = doctor(name, settings, preflight=lambda *_: pytest.fail("asked"))

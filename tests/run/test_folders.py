@@ -6,10 +6,15 @@ import json
 
 import pytest
 
+from opslib.core.changes import driving, has_intent
+from opslib.core.clock import SystemClock
 from opslib.core.errors import RefusedError, UsageError
 from opslib.core.journal import RunFolder
-from opslib.run import list_runs, prune_runs, refuse_without_change
+from opslib.core.outcome import Outcome
+from opslib.run import follow, list_runs, prune_runs, refuse_to_resume, roll_back_run
 from opslib.run.hold import held, is_held
+from opslib.run.open_changes import ask_for_the_way_back, settled
+from opslib.run.record import Ended
 
 
 @pytest.fixture
@@ -67,12 +72,80 @@ def test_pruning_keeps_the_newest_the_running_and_the_open(folder_of, tmp_path):
 
 def test_an_investigation_has_nothing_to_resume_or_roll_back(folder_of):
     with pytest.raises(RefusedError, match="changed nothing") as raised:
-        refuse_without_change(folder_of("r"), "roll back")
+        roll_back_run(folder_of("r"), print)
     assert raised.value.exit_code == 3
-    with pytest.raises(RefusedError, match="no driver"):
-        refuse_without_change(folder_of("j", journal="{}"), "resume")
+    with pytest.raises(RefusedError, match="nothing to resume"):
+        refuse_to_resume(folder_of("s"))
+    with pytest.raises(RefusedError) as raised:
+        refuse_to_resume(folder_of("open", journal='{"phase": "began"}\n'))
+    assert "opslib runs rollback open" in raised.value.hint
+    assert follow(folder_of("t"), print) is None
 
 
 def test_a_folder_without_a_run_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError):
-        refuse_without_change(RunFolder(tmp_path), "resume")
+        refuse_to_resume(RunFolder(tmp_path))
+
+
+END = Ended("interrupted", Outcome.ERROR, 143, "Stopped by SIGTERM.")
+
+
+def line(phase: str, **more) -> str:
+    return json.dumps({"phase": phase, "pid": 1, **more}) + "\n"
+
+
+def test_a_run_without_an_open_change_ends_as_it_did(folder_of):
+    done = line("began") + line("finished", outcome="pass", summary="done")
+    for folder in (folder_of("a"), folder_of("b", journal=done)):
+        assert settled(folder, END, SystemClock(), 1) is END
+        assert not (folder.path / "intents.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("phase", "outcome", "code"),
+    [("rolled_back", "rolled_back", 5), ("rollback_failed", "rollback_failed", 6), ("finished", "pass", 4)],
+)
+def test_a_run_whose_kernel_died_waits_for_the_way_back_of_its_change(folder_of, phase, outcome, code):
+    folder = folder_of("r", journal=line("began"))
+    journal = folder.path / "journal.jsonl"
+
+    class DriverClock(SystemClock):
+        """While the runner waits, the driver hears the intent and ends."""
+
+        def sleep(self, seconds: float) -> None:
+            assert has_intent(folder.path, "abort")
+            journal.write_text(journal.read_text() + line(phase, outcome=outcome, summary="as it was"))
+
+    died = Ended("kernel_died", Outcome.ERROR, 4, "The kernel died.")
+    with driving(folder.path):
+        end = settled(folder, died, DriverClock(), 5)
+        ask_for_the_way_back(folder)
+    assert (end.exit_code, end.status) == (code, "kernel_died")
+    assert "as it was" in end.sentence
+    assert (folder.path / "intents.jsonl").read_text().count("abort") == 1
+
+
+def test_a_signal_keeps_its_exit_code_and_tells_the_outcome(folder_of):
+    folder = folder_of(
+        "r", journal=line("began") + line("rolled_back", outcome="rolled_back", summary="back")
+    )
+    folder.path.joinpath("journal.jsonl").write_text(line("began"))
+
+    class DriverClock(SystemClock):
+        def sleep(self, seconds: float) -> None:
+            path = folder.path / "journal.jsonl"
+            path.write_text(path.read_text() + line("rolled_back", outcome="rolled_back", summary="back"))
+
+    with driving(folder.path):
+        end = settled(folder, END, DriverClock(), 5)
+    assert (end.exit_code, end.outcome) == (143, Outcome.ROLLED_BACK)
+
+
+def test_a_driver_that_is_gone_or_slow_is_told_with_what_to_type(folder_of):
+    gone = settled(folder_of("gone", journal=line("began")), END, SystemClock(), 1)
+    assert "its driver is gone" in gone.sentence
+    slow = folder_of("slow", journal=line("began"))
+    with driving(slow.path):
+        end = settled(slow, END, SystemClock(), 0)
+    assert "its driver goes on" in end.sentence
+    assert end.hint == "opslib runs show --follow slow"

@@ -482,7 +482,9 @@ def test_the_last_result_counts_and_a_strange_one_does_not_pass():
         {RESULT_MIME: {"outcome": "fail", "verdict": {"summary": "x"}}},
     )
     assert result_of([]) is None
-    assert result_of(shown(good, bad)) == (Outcome.FAIL, {"summary": "x"})
+    assert result_of(shown(good, bad)) == (Outcome.FAIL, {"summary": "x"}, "x")
+    change = {RESULT_MIME: {"outcome": "planned", "verdict": None, "summary": "3 change"}}
+    assert result_of(shown(change)) == (Outcome.PLANNED, None, "3 change")
     for strange in (
         {"outcome": "PASS"},
         {"outcome": ["pass"]},

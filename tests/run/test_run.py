@@ -300,13 +300,16 @@ def test_approval_of_a_notebook_that_changes_nothing_is_refused(write, run, kit,
 
 
 def test_approval_reaches_the_parameter_confirm(write, run, tmp_path, kit):
-    notebook = write(kit.code("confirm: str = ''\nenvironment: str = ''", "parameters"), "print(confirm)")
+    source = "import json, os, pathlib\nfolder = pathlib.Path(os.environ['OPSLIB_RUN_DIR'])\n"
+    source += "print(confirm, *json.loads((folder / 'approved-plan.json').read_text()).values(), (folder / 'plan.json').exists())"
+    notebook = write(kit.code("confirm: str = ''\nenvironment: str = ''", "parameters"), source)
     for run_id in ("one", "two"):
         (tmp_path / "runs" / run_id).mkdir(parents=True)
         (tmp_path / "runs" / run_id / "plan.json").write_text('{"token": "deploy/x@1"}')
     (tmp_path / "runs" / "one" / "plan.json").write_text('{"token": "deploy/x@2"}')
     ran = run(notebook, approve="deploy/x@1")
-    assert ran.notebook["cells"][2]["outputs"][0]["text"] == "deploy/x@1\n"
+    said = ran.notebook["cells"][2]["outputs"][0]["text"]
+    assert said == "deploy/x@1 deploy/x@1 False\n", "so that no second plan has its token"
 
 
 def test_a_token_that_no_plan_or_two_plans_have_is_refused(write, run, tmp_path, kit, no_kernel):

@@ -57,7 +57,7 @@ def test_in_a_notebook_one_output_is_updated_in_place(monkeypatch):
 
     monkeypatch.setattr(waiting, "in_ipython", lambda: True)
     monkeypatch.setattr(IPython.display, "display", display)
-    show = waiting._display()
+    show = waiting.live_line()
     show("one")
     show("two <b>")
 
@@ -65,4 +65,4 @@ def test_in_a_notebook_one_output_is_updated_in_place(monkeypatch):
 
 
 def test_elsewhere_nothing_is_shown():
-    assert waiting._display()("one") is None
+    assert waiting.live_line()("one") is None

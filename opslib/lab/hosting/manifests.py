@@ -1,7 +1,7 @@
 """The shop's own manifests, what a lab adds to them, and a client that applies both as kubectl would.
 
 The manifests are applied as they are, by the field manager that a runbook of the kit has too. What the lab adds, where
-telemetry goes and the token for control calls, has another manager: whoever applies the manifests again leaves it alone.
+telemetry goes and the token for control calls, are objects of its own: whoever applies the manifests leaves them alone.
 """
 
 from __future__ import annotations
@@ -33,17 +33,22 @@ def shop_documents() -> list[Document]:
     return [document for text in texts for document in yaml.safe_load_all(text) if document]
 
 
-def additions(documents: Iterable[Document], config: Mapping[str, str], control_token: str) -> list[Document]:
-    """Return what a lab adds: `config` to the ConfigMap of a shop, the token to its Secret."""
-    content: Mapping[str, Document] = {
-        "ConfigMap": {"data": dict(config)},
-        "Secret": {"data": {"CONTROL_TOKEN": base64.b64encode(control_token.encode()).decode()}},
-    }
+def additions(namespace: str, config: Mapping[str, str], control_token: str) -> list[Document]:
+    """Return what a lab adds, which pods of the shop read where it is there: `config`, and the token."""
+    token = base64.b64encode(control_token.encode()).decode()
     return [
-        {**{key: document[key] for key in ("apiVersion", "kind", "metadata")}, **content[document["kind"]]}
-        for document in documents
-        if document["kind"] in content
+        _object("ConfigMap", "shop-telemetry", namespace, dict(config)),
+        _object("Secret", "shop-control", namespace, {"CONTROL_TOKEN": token}),
     ]
+
+
+def _object(kind: str, name: str, namespace: str, data: Mapping[str, str]) -> Document:
+    return {
+        "apiVersion": "v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "data": dict(data),
+    }
 
 
 def second_release(

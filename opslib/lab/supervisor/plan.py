@@ -64,12 +64,8 @@ def shop_config(addresses: Addresses) -> dict[str, str]:
 def environment_toml(kubeconfig: Path) -> str:
     """Return the environment file that makes a running lab an ordinary environment."""
     source = '{kind = "capture", path = "capture", live = true}'
-    lines = [
-        "# Written by the running lab; gone when it is down.",
-        f"# KUBECONFIG={kubeconfig}",
-        "[environments.lab]",
-    ]
-    lines.append(f'namespace = "{NAMESPACE}"')
+    lines = ["# Written by the running lab; gone when it is down.", "[environments.lab]"]
+    lines += [f'kubeconfig = "{kubeconfig.relative_to(kubeconfig.parents[1])}"', f'namespace = "{NAMESPACE}"']
     lines += [f"{signal} = {source}" for signal in ("traces", "logs", "metrics", "changes")]
     for service in SERVICES:
         lines += ["", f"[environments.lab.services.{service}]", f'traces = "{service}"']

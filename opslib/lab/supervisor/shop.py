@@ -20,6 +20,7 @@ from opslib.lab.hosting.manifests import (
     second_release,
     shop_documents,
 )
+from opslib.lab.supervisor.plan import NAMESPACE
 
 _log = logging.getLogger("supervisor")
 Knobs = Mapping[str, Mapping[str, float]]  # by application
@@ -41,7 +42,7 @@ class Shop:
         """Apply the shop's manifests. Raises LabError."""
         self._client = Client(kubeconfig)
         self.documents = shop_documents()
-        own = additions(self.documents, config, self.token)
+        own = additions(NAMESPACE, config, self.token)
         spaces = [document for document in self.documents if document["kind"] == "Namespace"]
         self._client.apply(spaces)
         self._client.apply(own, LAB_MANAGER)  # before the pods, which read it when they start

@@ -43,6 +43,11 @@ class Sets:
             pods.sort()
             del pods[: max(0, len(pods) - self.wanted[name])]
 
+    def is_behind(self) -> bool:
+        """Whether pods are still to be made, deleted or waited for."""
+        counts = {name: len(pods) for name, pods in self.pods.items()}
+        return counts != self.wanted or not all(self.pods["new"])
+
     def step(self, aim: Goal) -> bool:
         olds = [self.size(name) for name in self.wanted if name != "new"]
         changed = rollout.roll(aim, self.size("new"), olds)
@@ -64,7 +69,7 @@ def test_a_roll_out_keeps_both_bounds_and_comes_to_its_end(
             assert sets.available >= aim.replicas - aim.unavailable
         elif waiting := [i for i, available in enumerate(sets.pods["new"]) if not available]:
             sets.pods["new"][chance.choice(waiting)] = True
-    while sets.step(aim) or not all(sets.pods["new"]):
+    while sets.step(aim) or sets.is_behind():
         sets.obey()
         sets.pods["new"] = [True] * len(sets.pods["new"])
     assert sets.wanted == {**dict.fromkeys(sets.wanted, 0), "new": aim.replicas}

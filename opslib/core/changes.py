@@ -1,0 +1,101 @@
+"""A change that is under way speaks through its folder: the driver alone writes the journal, anybody may send an intent.
+
+A line of the journal is on the disk before what it announces is done. The driver holds a lock that ends with it, however
+it ends, so whether one is at work is never a guess. Whoever comes next reads here what was done, and what the way back is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from opslib.core.clock import Clock
+from opslib.core.errors import RefusedError
+from opslib.core.journal import append_line, read_lines
+
+JOURNAL, INTENTS, LOCK = "journal.jsonl", "intents.jsonl", "driver.lock"
+# After one of these nothing is left to do; `rollback_failed` waits for somebody.
+CLOSED = frozenset({"finished", "rolled_back", "aborted"})
+ENDED = CLOSED | {"rollback_failed"}
+Intent = Literal["abort"]
+
+
+class Journal:
+    """The journal of one change, continued where it stands."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._path, self._clock = folder / JOURNAL, clock
+        self._seq = len(list(read_lines(self._path)))
+        self._writing = threading.Lock()
+
+    def write(self, phase: str, **more: Any) -> None:
+        """Write what is about to be done, or how it ended; it is on the disk when this returns."""
+        with self._writing:
+            line = {
+                "seq": self._seq,
+                "time_unix_nano": self._clock.now_ns(),
+                "pid": os.getpid(),
+                "phase": phase,
+            }
+            append_line(self._path, {**line, **more})
+            with self._path.open("rb") as file:
+                os.fsync(file.fileno())
+            self._seq += 1
+
+
+def journal_lines(folder: Path) -> list[dict[str, Any]]:
+    """Return the journal of a change, empty where there is none."""
+    return list(read_lines(folder / JOURNAL))
+
+
+def ending(folder: Path) -> dict[str, Any] | None:
+    """Return the last line of a change that has ended, well or not; None while it goes on or was cut off."""
+    lines = journal_lines(folder)
+    return lines[-1] if lines and lines[-1].get("phase") in ENDED else None
+
+
+def is_open(folder: Path) -> bool:
+    """Tell whether a change was begun that its journal does not close."""
+    lines = journal_lines(folder)
+    return bool(lines) and lines[-1].get("phase") not in CLOSED
+
+
+def send_intent(folder: Path, intent: Intent) -> None:
+    """Ask the driver of a change for something; it looks at least every few seconds."""
+    append_line(folder / INTENTS, {"intent": intent, "pid": os.getpid()})
+
+
+def has_intent(folder: Path, intent: Intent) -> bool:
+    """Tell whether somebody has asked for this."""
+    return any(line.get("intent") == intent for line in read_lines(folder / INTENTS))
+
+
+@contextmanager
+def driving(folder: Path) -> Iterator[None]:
+    """Be the driver of a change. Raises RefusedError where another process is."""
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RefusedError(
+                f"another process drives the change in {folder.name}",
+                hint="watch it: opslib runs show --follow",
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_driven(folder: Path) -> bool:
+    """Tell whether a driver is at work."""
+    try:
+        with driving(folder):
+            return False
+    except (RefusedError, OSError):
+        return True

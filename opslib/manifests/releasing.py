@@ -1,0 +1,241 @@
+"""Carries out the plan of a set to its end: applied, watched, and the set from before put back when it fails.
+
+Before the first write the way back is kept in the cluster and named in the journal. Going back applies what was, deletes
+what was made (never what may hold others' things), and watches the workloads as the way forth did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from opslib.core.changes import has_intent
+from opslib.core.errors import OpslibError, RefusedError
+from opslib.core.outcome import Outcome
+from opslib.core.plan import Plan
+from opslib.kube import Object, Ref
+from opslib.manifests.apply import Applied, apply_plan
+from opslib.manifests.entries import Entry
+from opslib.manifests.health import Health, health
+from opslib.manifests.inventory import GUARDED, write_inventory
+from opslib.manifests.leases import locked
+from opslib.manifests.model import Manifest
+from opslib.manifests.owners import MANAGER
+from opslib.manifests.placing import rank
+from opslib.manifests.plan import SetPlan
+from opslib.manifests.previous import Previous, keep, kept, previous_of, refs_of
+from opslib.manifests.serving import Serving, Smoke, serving, smoke, smoke_paths
+from opslib.manifests.trouble import Restarts, restarts_of
+from opslib.manifests.updating import AbortedError, Ended, Way, rollout_record, served_record
+from opslib.manifests.waiting import Rollout, rollout_status
+from opslib.manifests.workloads import KINDS, look_at
+
+_SERVING_S = 15.0
+_LOOK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What is released: the set, its name, and the plan as it stands now, whose token is the approved one."""
+
+    name: str
+    manifests: tuple[Manifest, ...]
+    planned: SetPlan
+
+
+def release(way: Way, plan: Plan, wanted: Release) -> Ended:
+    """Carry out an approved plan. Raises nothing once it has begun: how it ended is returned."""
+    inventory = wanted.planned.inventory
+    workloads = workloads_of(wanted.planned.entries)
+    try:
+        with locked(way.cluster, workloads, way.folder.name, way.clock):
+            return _begun(way, plan, wanted, inventory, workloads)
+    except RefusedError as error:
+        return Ended("aborted", Outcome.REFUSED, str(error), {"hint": error.hint})
+
+
+def workloads_of(entries: Iterable[Entry]) -> list[Ref]:
+    """Return the workloads that a plan makes or changes."""
+    return [e.ref for e in entries if e.ref.kind in KINDS and e.action in {"create", "change"}]
+
+
+def _begun(way: Way, plan: Plan, wanted: Release, inventory: Ref, workloads: list[Ref]) -> Ended:
+    if not plan.steps:
+        return Ended(
+            "finished", Outcome.PASS, f"release {wanted.name}: everything is as the set says already"
+        )
+    before = _restarts(way, workloads)
+    back = _way_back(way, inventory, wanted)
+    names = [ref.identity for ref in workloads]
+    way.journal.write("began", kind="release", object=inventory.identity, workloads=names, back=back)
+    try:
+        applied = apply_plan(
+            way.cluster, plan, wanted.manifests, release=wanted.name, journal=way.step, clock=way.clock
+        )
+    except RefusedError as error:  # before the first write
+        return Ended("aborted", Outcome.REFUSED, str(error), {"hint": error.hint})
+    if applied.failed:
+        return go_back(way, back, _failed(applied))
+    try:
+        return _watched(way, wanted, back, workloads, before)
+    except AbortedError:
+        return go_back(way, back, "it was asked to abort")
+
+
+def _way_back(way: Way, inventory: Ref, wanted: Release) -> dict[str, Any]:
+    """Keep the way back in the cluster; where the Namespace comes with the set itself, only what is new need be known."""
+    previous = previous_of(way.cluster, wanted.planned.entries, inventory)
+    back: dict[str, Any] = {"kind": "release", "inventory": inventory.identity}
+    if way.cluster.get(Ref("v1", "Namespace", "", inventory.namespace)) is not None:
+        return back | {"known": keep(way.cluster, inventory, previous)}
+    return back | {"created": [ref.identity for ref in previous.created]}
+
+
+def _failed(applied: Applied) -> str:
+    ref, error = next(iter(applied.failed.items()))
+    more = f", and {len(applied.failed) - 1} more" if len(applied.failed) > 1 else ""
+    return f"{ref}: {error}{more}"
+
+
+def _restarts(way: Way, workloads: Iterable[Ref]) -> Restarts:
+    found: dict[tuple[str, str], int] = {}
+    for ref in workloads:
+        if way.cluster.get(ref) is not None:
+            found |= restarts_of(look_at(way.cluster, ref).pods)
+    return found
+
+
+def _watched(
+    way: Way, wanted: Release, back: Mapping[str, Any], workloads: list[Ref], before: Restarts
+) -> Ended:
+    results = way.cluster.each(
+        lambda ref: rollout_status(
+            way.cluster, ref, way.clock, wait=way.wait, before=before, progress=way.note
+        ),
+        workloads,
+    )
+    return _judged(way, wanted, back, results)
+
+
+def _judged(
+    way: Way, wanted: Release, back: Mapping[str, Any], results: list[Rollout | OpslibError]
+) -> Ended:
+    rollouts = [r for r in results if isinstance(r, Rollout)]
+    details: dict[str, Any] = {"rollouts": [rollout_record(r) for r in rollouts]}
+    for result in results:
+        if isinstance(result, OpslibError):
+            return go_back(way, back, f"it cannot be watched: {result}", details)
+        if not result.ok and result.ending != "suspended":
+            return go_back(way, back, f"{result.ref} {result.ending}: {result.reason}", details)
+    others = await_others(way, wanted.planned.entries)
+    details["health"] = [{"object": str(ref), "state": h.state, "reason": h.reason} for ref, h in others]
+    failed = [f"{ref}: {h.reason}" for ref, h in others if h.state in {"failed", "progressing"}]
+    if failed:
+        return go_back(way, back, failed[0], details)
+    services, calls = await_services(way, wanted.manifests)
+    details |= {"serving": [served_record(s) for s in services], "calls": [_call(c) for c in calls]}
+    bad = [f"{s.service}: {s.reason}" for s in services if s.outcome is Outcome.FAIL]
+    bad += [f"{c.url}: {c.reason}" for c in calls if c.outcome is Outcome.FAIL]
+    if bad:
+        return go_back(way, back, bad[0], details)
+    counts = ", ".join(f"{n} {word}" for word, n in wanted.planned.counts().items())
+    return Ended(
+        "finished", Outcome.PASS, f"release {wanted.name}: {counts}; workloads and Services are well", details
+    )
+
+
+def await_others(way: Way, entries: Iterable[Entry]) -> list[tuple[Ref, Health]]:
+    """Return how what else was written is, waited for by kind; a kind without a rule is `not judged` and never waited for."""
+    refs = [e.ref for e in entries if e.ref.kind not in KINDS and e.action in {"create", "change"}]
+    end_s = way.clock.monotonic_s() + way.wait.deadline_s
+    while True:
+        there = way.cluster.get_all(refs)
+        found = [(ref, health(there[ref])) for ref in refs if ref in there]
+        if all(h.state != "progressing" for _, h in found) or way.clock.monotonic_s() >= end_s:
+            return found
+        if has_intent(way.folder, "abort"):
+            raise AbortedError
+        way.clock.sleep(_LOOK_S)
+
+
+def await_services(way: Way, manifests: Iterable[Manifest]) -> tuple[list[Serving], list[Smoke]]:
+    """Return what the set's Services lead to and answer; they are given a moment to follow."""
+    end_s = way.clock.monotonic_s() + _SERVING_S
+    bodies = [_placed(way, m.body) for m in manifests]
+    refs = [_ref(b) for b in bodies if b["kind"] in KINDS]
+    while True:
+        workloads = [look_at(way.cluster, ref) for ref in refs]
+        services = [b for b in bodies if b["kind"] == "Service"]
+        found = [serving(way.cluster, service, workloads) for service in services]
+        judged = [s for s in found if s.outcome is not Outcome.NO_DATA]
+        if all(s.outcome is Outcome.PASS for s in judged) or way.clock.monotonic_s() >= end_s:
+            break
+        way.clock.sleep(_LOOK_S)
+    ingresses = [live for b in bodies if b["kind"] == "Ingress" and (live := way.cluster.get(_ref(b)))]
+    calls = [
+        call
+        for ingress in ingresses
+        for service in services
+        for call in smoke(ingress, service, smoke_paths(service, workloads))
+    ]
+    return judged, calls
+
+
+def _placed(way: Way, body: Object) -> Object:
+    metadata = body["metadata"]
+    return {**body, "metadata": {**metadata, "namespace": metadata.get("namespace") or way.cluster.namespace}}
+
+
+def _ref(body: Object) -> Ref:
+    metadata = body["metadata"]
+    return Ref(body["apiVersion"], body["kind"], metadata["namespace"], metadata["name"])
+
+
+def _call(call: Smoke) -> dict[str, Any]:
+    return {"url": call.url, "outcome": str(call.outcome), "reason": call.reason}
+
+
+def go_back(
+    way: Way, back: Mapping[str, Any], reason: str, details: Mapping[str, Any] | None = None
+) -> Ended:
+    """Put the set from before back, and watch it. The outcome says whether it is there again."""
+    told = dict(details or {})
+    way.journal.write("rolling_back", text=reason, back=dict(back))
+    try:
+        failed = _put_back(way, Ref.of_identity(back["inventory"]), back)
+    except (OpslibError, AbortedError) as error:
+        failed = str(error)
+    if failed:
+        text = f"{reason}; the way back failed: {failed}"
+        return Ended("rollback_failed", Outcome.ROLLBACK_FAILED, text, told)
+    return Ended("rolled_back", Outcome.ROLLED_BACK, f"rolled back, because {reason}", told)
+
+
+def _put_back(way: Way, inventory: Ref, back: Mapping[str, Any]) -> str:
+    """Write what was before; return what failed, an empty text where nothing did."""
+    if "known" in back:
+        before = kept(way.cluster, inventory, str(back["known"]))
+    else:
+        before = Previous((), tuple(map(Ref.of_identity, back["created"])), {})
+    bodies = sorted(before.bodies, key=lambda body: rank(body["kind"]))
+    for body in bodies:
+        way.journal.write("putting_back", text=f"put back {_named(body)}")
+        way.cluster.apply(body, manager=MANAGER, force=True)
+    for ref in sorted(before.created, key=lambda ref: -rank(ref.kind)):
+        live = None if ref.kind in GUARDED else way.cluster.get(ref)
+        if live is not None:
+            way.journal.write("putting_back", text=f"delete {ref}, which is new")
+            way.cluster.delete(ref, uid=live["metadata"]["uid"])
+    write_inventory(way.cluster, inventory, before.inventory)
+    workloads = [ref for ref in refs_of(before) if ref.kind in KINDS]
+    results = way.cluster.each(
+        lambda ref: rollout_status(way.cluster, ref, way.clock, wait=way.wait, progress=way.tell), workloads
+    )
+    bad = [str(r) for r in results if isinstance(r, OpslibError) or r.ending not in {"complete", "suspended"}]
+    return bad[0] if bad else ""
+
+
+def _named(body: Object) -> str:
+    metadata = body["metadata"]
+    return str(Ref(body["apiVersion"], body["kind"], metadata.get("namespace", ""), metadata["name"]))

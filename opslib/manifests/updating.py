@@ -1,0 +1,234 @@
+"""Carries out an order on a workload to its end: patched, watched, undone when it fails.
+
+The way back stands in the journal before the first write. Whatever ends the wait (the pods cannot become ready, the
+deadline, somebody's intent to abort), the revision from before is put back, and that is watched too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from opslib.core.changes import Journal, has_intent
+from opslib.core.clock import Clock
+from opslib.core.errors import OpslibError, RefusedError
+from opslib.core.outcome import Outcome
+from opslib.core.plan import Plan, Step
+from opslib.kube import Cluster, Object, Ref
+from opslib.manifests.leases import locked
+from opslib.manifests.orders import ROLLING, Order, edit_of, order_of, way_back
+from opslib.manifests.rollouts import Edit, carry_out_now
+from opslib.manifests.serving import Serving, serving
+from opslib.manifests.trouble import Restarts, restarts_of
+from opslib.manifests.waiting import Progress, Rollout, Wait, rollout_status
+from opslib.manifests.workloads import look_at
+
+_SERVING_S = 15.0  # EndpointSlices follow pods with a delay
+_LOOK_S = 0.5
+
+
+class AbortedError(Exception):
+    """Somebody asked for the way back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What a change needs on its way: the cluster, its folder, its journal, and how long it may wait."""
+
+    cluster: Cluster
+    folder: Path
+    journal: Journal
+    clock: Clock
+    wait: Wait = field(default_factory=Wait)
+
+    def step(self, record: Mapping[str, Any]) -> None:
+        """Write what `apply_plan` is about to do or has done; it is called by several threads."""
+        phase = {"write": "writing"}.get(str(record["phase"]), str(record["phase"]))
+        rest = {key: value for key, value in record.items() if key != "phase"}
+        self.journal.write(phase, **rest)
+
+    def tell(self, progress: Progress) -> None:
+        """Write progress for who watches."""
+        self.journal.write("waiting", text=str(progress), ready=progress.ready, wanted=progress.wanted)
+
+    def note(self, progress: Progress) -> None:
+        """Write progress for who watches. Raises AbortedError where somebody has asked for the way back."""
+        self.tell(progress)
+        if has_intent(self.folder, "abort"):
+            raise AbortedError
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a change ended; `details` are JSON for the report."""
+
+    phase: str  # of the journal: finished, aborted, rolled_back, rollback_failed
+    outcome: Outcome
+    summary: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def update(way: Way, plan: Plan) -> Ended:
+    """Carry out the plan of an order. Raises ClusterError before the first write alone."""
+    (step,) = plan.steps
+    ref = Ref.of_identity(step.object)
+    try:
+        with locked(way.cluster, [ref], way.folder.name, way.clock):
+            return _updated(way, ref, step)
+    except RefusedError as error:
+        return Ended("aborted", Outcome.REFUSED, str(error), {"hint": error.hint})
+
+
+def _updated(way: Way, ref: Ref, step: Step) -> Ended:
+    order = order_of(step.patch)
+    try:
+        live = _still(way.cluster, ref, step.expects)
+        edit = edit_of(way.cluster, ref, order, way.clock)
+        back = way_back(way.cluster, ref, order)
+    except RefusedError as error:
+        return Ended("aborted", Outcome.REFUSED, str(error))
+    before = restarts_of(look_at(way.cluster, ref).pods)
+    way.journal.write(
+        "began",
+        kind="rollout",
+        object=ref.identity,
+        workloads=[ref.identity],
+        order=order.to_dict(),
+        back=back,
+    )
+    way.journal.write("writing", text=edit.summary)
+    try:
+        carry_out_now(way.cluster, lambda: edit_of(way.cluster, ref, order, way.clock))
+    except OpslibError as error:
+        if _still_or_none(way.cluster, ref, live):
+            return Ended("aborted", _outcome_of(error), f"nothing was changed: {error}")
+        return roll_back(way, ref, back, f"the write was cut off: {error}")
+    way.journal.write("written", text=edit.summary)
+    if order.action not in ROLLING:
+        return Ended("finished", Outcome.PASS, edit.summary)
+    return _watched(way, edit, back, before)
+
+
+def _watched(way: Way, edit: Edit, back: Mapping[str, Any] | None, before: Restarts) -> Ended:
+    ref = edit.ref
+    try:
+        result = rollout_status(way.cluster, ref, way.clock, wait=way.wait, before=before, progress=way.note)
+    except AbortedError:
+        return roll_back(way, ref, back, "it was asked to abort")
+    except OpslibError as error:
+        return roll_back(way, ref, back, f"it cannot be watched: {error}")
+    details: dict[str, Any] = {"rollout": rollout_record(result)}
+    if not result.ok:
+        return roll_back(way, ref, back, f"{result.ending}: {result.reason}", details)
+    served = await_serving(way.cluster, ref, way.clock)
+    details |= {"serving": [served_record(s) for s in served]}
+    bad = [s for s in served if s.outcome is Outcome.FAIL]
+    if bad:
+        return roll_back(way, ref, back, f"{bad[0].service}: {bad[0].reason}", details)
+    return Ended(
+        "finished", Outcome.PASS, f"{edit.summary}: {result.reason} after {result.seconds:.0f} s", details
+    )
+
+
+def roll_back(
+    way: Way, ref: Ref, back: Mapping[str, Any] | None, reason: str, details: Mapping[str, Any] | None = None
+) -> Ended:
+    """Put back what was before, and watch it. The outcome says whether it is there again."""
+    told = dict(details or {})
+    if back is None:
+        return Ended("rollback_failed", Outcome.ROLLBACK_FAILED, f"{reason}; there is no way back", told)
+    way.journal.write("rolling_back", text=reason, back=dict(back))
+    try:
+        result = _put_back(way, ref, order_of(back))
+    except OpslibError as error:
+        said = f"{reason}; the way back failed: {error}"
+        return Ended("rollback_failed", Outcome.ROLLBACK_FAILED, said, told)
+    if result is not None and not result.ok:
+        said = f"{reason}; what was before does not come up: {result.reason}"
+        return Ended(
+            "rollback_failed", Outcome.ROLLBACK_FAILED, said, told | {"rollback": rollout_record(result)}
+        )
+    return Ended("rolled_back", Outcome.ROLLED_BACK, f"rolled back, because {reason}", told)
+
+
+def _put_back(way: Way, ref: Ref, order: Order) -> Rollout | None:
+    with suppress(RefusedError):  # it is there already: the write never arrived, or somebody was quicker
+        carry_out_now(way.cluster, lambda: edit_of(way.cluster, ref, order, way.clock))
+    if order.action not in ROLLING:
+        return None
+    return rollout_status(way.cluster, ref, way.clock, wait=way.wait, progress=way.tell)
+
+
+def _still(cluster: Cluster, ref: Ref, expects: Mapping[str, Any]) -> Object:
+    """Return the object where it is what was planned for. Raises RefusedError."""
+    live = look_at(cluster, ref).object
+    metadata = live["metadata"]
+    if (metadata["uid"], metadata.get("generation", 0)) != (expects["uid"], expects["generation"]):
+        raise RefusedError(f"{ref} has been changed since it was planned", hint="plan again")
+    return live
+
+
+def _still_or_none(cluster: Cluster, ref: Ref, live: Object) -> bool:
+    """Tell whether a write that failed has changed nothing; what cannot be asked counts as changed."""
+    try:
+        now = cluster.get(ref)
+    except OpslibError:
+        return False
+    return now is not None and now["metadata"].get("generation") == live["metadata"].get("generation")
+
+
+def _outcome_of(error: OpslibError) -> Outcome:
+    return Outcome.REFUSED if isinstance(error, RefusedError) else Outcome.ERROR
+
+
+def await_serving(cluster: Cluster, ref: Ref, clock: Clock) -> list[Serving]:
+    """Return what the Services in front of a workload lead to; they are given a moment to follow."""
+    end_s = clock.monotonic_s() + _SERVING_S
+    while True:
+        workload = look_at(cluster, ref)
+        services = cluster.list_objects(cluster.kind("v1", "Service"), ref.namespace)
+        found = [serving(cluster, service, [workload]) for service in services]
+        judged = [s for s in found if s.outcome is not Outcome.NO_DATA]
+        if all(s.outcome is Outcome.PASS for s in judged) or clock.monotonic_s() >= end_s:
+            return judged
+        clock.sleep(_LOOK_S)
+
+
+def rollout_record(result: Rollout) -> dict[str, Any]:
+    """Return a rollout as JSON."""
+    last = result.last
+    return {
+        "object": str(result.ref),
+        "ending": result.ending,
+        "reason": result.reason,
+        "seconds": result.seconds,
+        "revision": last.revision if last else 0,
+        "health": health_record(last) if last else "",
+        "causes": [
+            {
+                **asdict(cause.trouble),
+                "text": str(cause.trouble),
+                "events": list(cause.events),
+                "log": list(cause.log),
+            }
+            for cause in result.causes
+        ],
+    }
+
+
+def health_record(progress: Progress) -> str:
+    return f"{progress.health.state}: {progress.health.reason}"
+
+
+def served_record(found: Serving) -> dict[str, Any]:
+    """Return what a Service leads to as JSON."""
+    return {
+        "service": str(found.service),
+        "outcome": str(found.outcome),
+        "reason": found.reason,
+        "new": found.new,
+        "others": found.others,
+    }
