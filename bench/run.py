@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import accuracy
+import cluster
 import far
 import figure
 import generate
@@ -151,6 +152,11 @@ class Bench:
                         f"apply {objects:,} {what}, API server {place}", ours, peer, objects, unit="objects"
                     )
 
+    def cluster(self) -> Iterator[Row]:
+        """The practice cluster with 1,000 objects and 50 watches: list, event to watcher, at rest."""
+        for what, ours, limit in cluster.rows(cluster.measure(self.folder / "cluster")):
+            yield Row(what, ours, note=limit)
+
     def _stages(self, found: Run, spans: int) -> Iterator[Row]:
         timings = found.json.get("timings", {})
         for stage, seconds in timings.items():
@@ -209,7 +215,7 @@ def table(rows: list[Row]) -> str:
 
 
 def main() -> int:
-    names = ("starts", "imports", "scaling", "shapes", "manifests", "accuracy")
+    names = ("starts", "imports", "scaling", "shapes", "cluster", "manifests", "accuracy")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", choices=names, help="run these rows only; may be repeated")
     parser.add_argument(

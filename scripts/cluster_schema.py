@@ -16,7 +16,6 @@ from opslib.lab.cluster.resources import BUILT_IN
 BESIDE = (
     ("autoscaling", "v1", "Scale"),
     ("policy", "v1", "Eviction"),
-    ("", "v1", "Binding"),
     ("authentication.k8s.io", "v1", "TokenRequest"),
 )
 PLAIN = {

@@ -16,6 +16,7 @@ from opslib.lab.cluster.kubelet.images import Image, Images
 from opslib.lab.cluster.kubelet.kubelet import Kubelet
 from opslib.lab.cluster.kubelet.node import NODE, Facts
 from opslib.lab.cluster.network import Network
+from opslib.lab.cluster.options import LogOptions
 from opslib.lab.cluster.statuses import StatusError
 from opslib.lab.cluster.store import Store
 
@@ -84,7 +85,7 @@ class NodeWorld:
         return self.pod(name)
 
     async def log(self, name: str, **options: Any) -> str:
-        lines = await self.kubelet.logs.read(NAMESPACE, name, "", **options)
+        lines = await self.kubelet.logs.read(NAMESPACE, name, LogOptions(**options))
         return b"".join([line async for line in lines]).decode()
 
     def service(self, name: str, port: int, target: int, *pods: str) -> dict:

@@ -101,9 +101,6 @@ class FakeKubelet:
                 )
         return found
 
-    def nodes(self) -> list[Object]:
-        return []
-
     def _changed(self, event: Event) -> None:
         if event.resource != "pods" or not event.object["spec"].get("nodeName"):
             return

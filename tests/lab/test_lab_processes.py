@@ -190,7 +190,9 @@ def test_exceptions_begin_in_payment_and_add_no_time(running_lab: Path) -> None:
 
     assert 0.1 < (calls.status_code == "ERROR").mean() < 0.5
     assert not ((failed.service_name == "risk") | failed.attributes.str.contains("db.namespace")).any()
-    assert set(failed.trace_id) >= set(origin.trace_id) & set(frame.trace_id)
+    # Each pod sends its spans by itself: of the last traces some have not come yet.
+    settled = origin[origin.time_unix_nano < frame.start_time_unix_nano.max() - 2 * 10**9]
+    assert set(failed.trace_id) >= set(settled.trace_id) & set(frame.trace_id)
     assert origin.attributes.str.contains("SettlementError").all()
     assert not logs[logs.service_name != "payment"].attributes.str.contains("SettlementError").any()
     before = whole[whole.start_time_unix_nano < injected["since_ns"]]

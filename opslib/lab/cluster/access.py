@@ -24,7 +24,6 @@ _AUTHENTICATED = "system:authenticated"
 _ACCOUNTS = "system:serviceaccounts"
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
 _DISCOVERY = ("/api", "/apis", "/openapi", "/version", "/healthz", "/livez", "/readyz")
-_REVIEWS = ("selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews")
 _RBAC = "rbac.authorization.k8s.io"
 _LONGEST_TOKEN_S = 86_400
 
@@ -184,7 +183,7 @@ class Rules:
         if ask.path:
             known = any(ask.path == p or ask.path.startswith(p + "/") for p in _DISCOVERY)
             return (known and not user.anonymous) or ask.path.startswith(("/version", "/healthz", "/livez"))
-        if ask.resource in _REVIEWS and ask.verb == "create" and not user.anonymous:
+        if ask.resource == "selfsubjectaccessreviews" and ask.verb == "create" and not user.anonymous:
             return True
         return any(_covers(rule, ask) for rule in self.of(user, ask.namespace))
 

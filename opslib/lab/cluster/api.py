@@ -16,7 +16,7 @@ from opslib.core.clock import Clock
 from opslib.lab.cluster import deletion, patches, statuses
 from opslib.lab.cluster.definitions import Definitions
 from opslib.lab.cluster.metadata import stamp
-from opslib.lab.cluster.options import DeleteOptions, Object, WriteOptions
+from opslib.lab.cluster.options import DeleteOptions, LogOptions, Object, WriteOptions
 from opslib.lab.cluster.pipeline import Pipeline
 from opslib.lab.cluster.resources import Resource, Resources
 from opslib.lab.cluster.scales import scale_of, scaled
@@ -37,26 +37,13 @@ _WRITTEN_PARTS = {"", "status", "finalize"}
 class Logs(Protocol):
     """What the kubelet offers for `pods/log`. Raises StatusError 400 with the texts of the real one."""
 
-    async def read(
-        self,
-        namespace: str,
-        pod: str,
-        container: str,
-        *,
-        previous: bool = False,
-        follow: bool = False,
-        tail_lines: int | None = None,
-        since_s: float | None = None,
-        timestamps: bool = False,
-    ) -> AsyncIterator[bytes]: ...
+    async def read(self, namespace: str, pod: str, wanted: LogOptions) -> AsyncIterator[bytes]: ...
 
 
 class Usage(Protocol):
-    """What the kubelet measures: objects of metrics.k8s.io/v1beta1 (PodMetrics, NodeMetrics)."""
+    """What the kubelet measures: objects of metrics.k8s.io/v1beta1 (PodMetrics)."""
 
     def pods(self, namespace: str) -> list[Object]: ...
-
-    def nodes(self) -> list[Object]: ...
 
 
 class Api:

@@ -1,7 +1,7 @@
-"""The text of a request as an object: JSON or YAML, bounded, with the keys that it names twice.
+"""The text of a request as an object: JSON, bounded, with the keys that it names twice.
 
-What comes out is plain JSON data that every later step may walk: no deeper than 100 levels, no aliases, no tags,
-no numbers that JSON cannot say, no halves of surrogate pairs.
+What comes out is plain JSON data that every later step may walk: no deeper than 100 levels, no numbers that
+JSON cannot say, no halves of surrogate pairs.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from opslib.lab.cluster.statuses import bad_request
 _DEEPEST = 100
 
 
-def parse(body: bytes, *, yaml: bool = False) -> tuple[Any, list[str]]:
+def parse(body: bytes) -> tuple[Any, list[str]]:
     """Return what a body says, and the paths of keys that stand in it twice (the last one counts).
-
-    With `yaml`, text that is no JSON is read as YAML.
 
     Raises:
         StatusError: 400, it cannot be read, or it is nested too deeply.
@@ -28,9 +26,7 @@ def parse(body: bytes, *, yaml: bool = False) -> tuple[Any, list[str]]:
     try:
         value = _json(text, twice)
     except ValueError as error:
-        if not yaml:
-            raise bad_request(f"couldn't read the body; json parse error: {error}") from None
-        value = _yaml(text, twice)
+        raise bad_request(f"couldn't read the body; json parse error: {error}") from None
     except RecursionError:
         raise bad_request("the body is nested too deeply") from None
     return value, list(_paths(value, twice))
@@ -82,34 +78,3 @@ def _paths(value: Any, twice: dict[int, list[str]]) -> Iterator[str]:
             left += reversed(inside)
         elif isinstance(here, list):
             left += reversed([(f"{path}[{n}]", each, depth + 1) for n, each in enumerate(here)])
-
-
-def _yaml(text: str, twice: dict[int, list[str]]) -> Any:
-    import yaml  # noqa: PLC0415 - clients send JSON; who writes YAML pays for it
-
-    try:
-        root = _composed(text, yaml)
-        return _storable(None if root is None else _plain(root, twice, yaml))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise bad_request(f"error decoding YAML: {str(error)[:500]}") from None
-
-
-def _composed(text: str, yaml: Any) -> Any:
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None):
-            raise yaml.YAMLError("aliases and tags are not accepted")
-    return yaml.compose(text, Loader=yaml.SafeLoader)
-
-
-def _plain(node: Any, twice: dict[int, list[str]], yaml: Any) -> Any:
-    """Return a node as JSON data: only booleans, numbers and null are more than text."""
-    if isinstance(node, yaml.MappingNode):
-        return _object([(str(key.value), _plain(each, twice, yaml)) for key, each in node.value], twice)
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(each, twice, yaml) for each in node.value]
-    kind = node.tag.rpartition(":")[2]
-    if kind == "null":
-        return None
-    if kind not in ("bool", "int", "float"):
-        return node.value
-    return yaml.safe_load(node.value)

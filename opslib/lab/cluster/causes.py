@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from opslib.lab.cluster.statuses import Cause
@@ -47,13 +47,6 @@ def too_long(path: str, length: int) -> Cause:
 
 def _with(text: str, detail: str) -> str:
     return f"{text}: {detail}" if detail else text
-
-
-def negative(path: str, obj: Mapping[str, Any], *names: str) -> Iterator[Cause]:
-    """Yield a cause for each of these fields that is below zero."""
-    for name in names:
-        if obj.get(name, 0) < 0:
-            yield invalid(f"{path}.{name}", obj[name], "must be greater than or equal to 0")
 
 
 def not_one_of(path: str, value: Any, supported: Sequence[str]) -> Iterator[Cause]:

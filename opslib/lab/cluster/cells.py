@@ -13,7 +13,7 @@ from opslib.core.windows import parse_instant_ns
 from opslib.lab.cluster.options import Object
 
 TABLES = """
-pods                Ready=pod_ready Status=pod_status Restarts=restarts Age=age *IP=.status.podIP *Node=.spec.nodeName *Nominated_Node=.status.nominatedNodeName *Readiness_Gates=gates
+pods                Ready=pod_ready Status=pod_status Restarts=restarts Age=age *IP=.status.podIP *Node=.spec.nodeName *Nominated_Node=.status.nominatedNodeName *Readiness_Gates=.spec.readinessGates[*].conditionType
 deployments.apps    Ready=ready #Up-to-date=.status.updatedReplicas #Available=.status.availableReplicas Age=age *Containers=.spec.template.spec.containers[*].name *Images=.spec.template.spec.containers[*].image *Selector=selector
 replicasets.apps    #Desired=.spec.replicas #Current=.status.replicas #Ready=.status.readyReplicas Age=age *Containers=.spec.template.spec.containers[*].name *Images=.spec.template.spec.containers[*].image *Selector=selector
 services            Type=.spec.type Cluster-IP=.spec.clusterIP External-IP=.spec.externalName Port(s)=service_ports Age=age *Selector=selector
@@ -35,7 +35,6 @@ clusterroles.rbac.authorization.k8s.io               Created_At=.metadata.creati
 rolebindings.rbac.authorization.k8s.io               Role=role Age=age
 clusterrolebindings.rbac.authorization.k8s.io        Role=role Age=age
 pods.metrics.k8s.io                                  CPU=.containers[*].usage.cpu Memory=.containers[*].usage.memory Window=.window
-nodes.metrics.k8s.io                                 CPU=.usage.cpu Memory=.usage.memory Window=.window
 """
 _NONE = "<none>"
 _NS = 1_000_000_000
@@ -124,11 +123,6 @@ def _true(seen: Seen) -> set[str]:
     return {c["type"] for c in seen.status.get("conditions") or () if c.get("status") == "True"}
 
 
-def _gates(seen: Seen) -> str:
-    gates = [gate["conditionType"] for gate in seen.spec.get("readinessGates") or ()]
-    return f"{len(_true(seen).intersection(gates))}/{len(gates)}" if gates else _NONE
-
-
 def _selector(seen: Seen) -> str:
     selector = seen.spec.get("selector") or {}
     labels = selector.get("matchLabels", {} if "matchExpressions" in selector else selector)
@@ -136,7 +130,7 @@ def _selector(seen: Seen) -> str:
 
 
 def _job_status(seen: Seen) -> str:
-    words = [word for word in ("Complete", "Failed", "Suspended") if word in _true(seen)]
+    words = [word for word in ("Complete", "Failed") if word in _true(seen)]
     ending = "Terminating" if "deletionTimestamp" in seen.obj["metadata"] else "Running"
     return words[0] if words else ending
 
@@ -183,7 +177,6 @@ MADE: Mapping[str, Callable[[Seen], Any]] = {
     ).lower(),
     "event_source": _event_source,
     "first_seen": lambda s: s.since(s.obj.get("firstTimestamp") or s.obj.get("eventTime")),
-    "gates": _gates,
     "hpa_reference": lambda s: "{kind}/{name}".format_map(s.spec["scaleTargetRef"]),
     "hpa_targets": _hpa_targets,
     "ingress_ports": lambda s: "80, 443" if s.spec.get("tls") else "80",

@@ -163,20 +163,6 @@ def _wrong_type(schema: Schema, value: Any) -> str:
 
 
 _Holds = Callable[[Any, Any], bool]
-_BOUNDS: Mapping[str, tuple[tuple[type, ...], str, _Holds]] = {
-    "minLength": ((str,), "should be at least {} chars long", lambda value, bound: len(value) >= bound),
-    "minItems": ((list,), "should have at least {} items", lambda value, bound: len(value) >= bound),
-    "minProperties": (
-        (dict,),
-        "should have at least {} properties",
-        lambda value, bound: len(value) >= bound,
-    ),
-    "multipleOf": (
-        (int, float),
-        "should be a multiple of {}",
-        lambda value, bound: not bound or not value % bound,
-    ),
-}
 _RANGE: Mapping[str, tuple[str, str, _Holds]] = {
     "minimum": ("greater", "exclusiveMinimum", operator.gt),
     "maximum": ("less", "exclusiveMaximum", operator.lt),

@@ -30,10 +30,6 @@ class Definitions:
         """Return the types of a resource's fields, in the version that is stored."""
         return self._schemas[res.name][res.version] if res.custom else schema_of(res)
 
-    def schemas(self, res: Resource) -> dict[str, Schema]:
-        """Return the schemas of a resource by version."""
-        return self._schemas[res.name] if res.custom else {res.version: schema_of(res)}
-
     def resource_of(self, definition: Object) -> Resource:
         return resource_and_schema(definition)[0]
 

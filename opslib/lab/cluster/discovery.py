@@ -1,21 +1,18 @@
-"""What there is: versions, groups and resources, in the old form (one answer per group) and the aggregated one."""
+"""What there is: versions, groups and resources; one answer per group."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from opslib.lab.cluster.options import Object
 from opslib.lab.cluster.resources import Resource, Resources
 
-AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 MAJOR, MINOR, GIT_VERSION = "1", "34", "v1.34.2+opslib-practice"
 # subresource -> (group, version, kind, verbs); "" stands for the resource's own
 PARTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "status": ("", "", "", ("get", "patch", "update")),
     "scale": ("autoscaling", "v1", "Scale", ("get", "patch", "update")),
     "log": ("", "", "", ("get",)),
-    "binding": ("", "v1", "Binding", ("create",)),
     "eviction": ("policy", "v1", "Eviction", ("create",)),
     "token": ("authentication.k8s.io", "v1", "TokenRequest", ("create",)),
 }
@@ -106,41 +103,3 @@ def _entries(resource: Resource) -> list[Object]:
 def _names(resource: Resource) -> dict[str, list[str]]:
     names = {"shortNames": list(resource.short_names), "categories": list(resource.categories)}
     return {key: value for key, value in names.items() if value}
-
-
-def aggregated(resources: Resources, *, core: bool) -> Object:
-    """Return the groups with all their resources in one answer: the core group, or all others."""
-    known = [("", ["v1"])] if core else _by_group(resources)
-    items = [
-        {
-            "metadata": {"name": name} if name else {},
-            "versions": [
-                {
-                    "version": v,
-                    "freshness": "Current",
-                    "resources": [_aggregate(r) for r in _served(resources, name, v)],
-                }
-                for v in versions
-            ],
-        }
-        for name, versions in known
-    ]
-    head = {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}}
-    return {**head, "items": items}
-
-
-def _aggregate(resource: Resource) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "resource": resource.plural,
-        "responseKind": {"group": "", "version": "", "kind": resource.kind},
-        "scope": "Namespaced" if resource.namespaced else "Cluster",
-        "singularResource": resource.singular,
-        "verbs": list(resource.verbs),
-        **_names(resource),
-    }
-    parts = []
-    for part in resource.subresources:
-        part_group, part_version, kind, verbs = PARTS[part]
-        response = {"group": part_group, "version": part_version, "kind": kind or resource.kind}
-        parts.append({"subresource": part, "responseKind": response, "verbs": list(verbs)})
-    return {**entry, "subresources": parts} if parts else entry

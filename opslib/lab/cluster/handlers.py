@@ -11,7 +11,7 @@ from opslib.lab.cluster.access import Rules, Tokens, User
 from opslib.lab.cluster.api import Api, Logs, Usage
 from opslib.lab.cluster.decode import decode
 from opslib.lab.cluster.lists import Page, Selection, list_page
-from opslib.lab.cluster.options import Object
+from opslib.lab.cluster.options import LogOptions, Object
 from opslib.lab.cluster.parameters import delete_options, write_options
 from opslib.lab.cluster.paths import Target
 from opslib.lab.cluster.reviews import review
@@ -27,9 +27,8 @@ _PATCHES = {
     "application/apply-patch+yaml": "apply",
 }
 _PROTOBUF = "application/vnd.kubernetes.protobuf"
-_YAML = ("application/yaml", "application/apply-patch+yaml")
 _TOLD_WHOLE = ("pods", "services", "namespaces", "customresourcedefinitions.apiextensions.k8s.io")
-_BLANK = frozenset({"", "*/*", "application/json", *_YAML})
+_JSON = ("", "*/*", "application/json", *_PATCHES)  # also an apply patch, which clients send as JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,9 @@ class Question:
         """Return the body and the fields that it has twice. Raises StatusError 400, 415."""
         if self.media_type == _PROTOBUF:
             return protobuf.parse(self.body), ()
-        if self.media_type not in _BLANK and self.media_type not in _PATCHES:
+        if self.media_type not in _JSON:
             raise statuses.not_acceptable_body()
-        value, duplicates = bodies.parse(self.body, yaml=self.media_type in _YAML)
+        value, duplicates = bodies.parse(self.body)
         return value, tuple(duplicates)
 
 
@@ -104,7 +103,7 @@ class Handlers:
         if target.subresource == "scale":
             return Answer(self.api.get_scale(target.resource.name, target.namespace, target.name))
         if not target.resource.stored:
-            found = [m for m in self._measured(target) if m["metadata"]["name"] == target.name]
+            found = [m for m in self.usage.pods(target.namespace) if m["metadata"]["name"] == target.name]
             if not found:
                 raise statuses.not_found(target.resource, target.name)
             return Answer(found[0])
@@ -119,7 +118,7 @@ class Handlers:
         if res.stored:
             page = list_page(self.api.store, res, selection, asked.query)
         else:
-            measured = [m for m in self._measured(target) if selection.matches(m)]
+            measured = [m for m in self.usage.pods(target.namespace) if selection.matches(m)]
             page = Page(measured, self.api.store.revision)
         if tables := self._tables(asked):
             return Answer(tables.table(page.items, page.metadata()))
@@ -151,7 +150,7 @@ class Handlers:
         res = target.resource
         if not res.stored:
             named, _ = decode(schema_of(res), res, {**obj, "kind": res.kind, "apiVersion": res.api_version})
-            return Answer(review(res.plural, named, asked.user, self.rules), 201)
+            return Answer(review(named, asked.user, self.rules), 201)
         agent = asked.headers.get("user-agent", "")
         options = write_options("create", asked.query, agent, duplicates, applying=False)
         created = self.api.create(res.name, target.namespace, obj, options)
@@ -212,22 +211,16 @@ class Handlers:
     async def _log(self, asked: Question) -> Answer:
         query, target = asked.query, asked.target
         self.api.get("pods", target.namespace, target.name)
-        stream = await self.logs.read(
-            target.namespace,
-            target.name,
+        wanted = LogOptions(
             query.get("container", ""),
-            previous=truth(query.get("previous", "")),
-            follow=truth(query.get("follow", "")),
-            tail_lines=_whole(query, "tailLines"),
-            since_s=_whole(query, "sinceSeconds"),
-            timestamps=truth(query.get("timestamps", "")),
+            truth(query.get("previous", "")),
+            truth(query.get("follow", "")),
+            _whole(query, "tailLines"),
+            _whole(query, "sinceSeconds"),
+            truth(query.get("timestamps", "")),
         )
-        return Answer(stream=_limited(stream, _whole(query, "limitBytes")), media_type="text/plain")
-
-    def _measured(self, target: Target) -> list[Object]:
-        if target.resource.plural == "nodes":
-            return self.usage.nodes()
-        return self.usage.pods(target.namespace)
+        stream = await self.logs.read(target.namespace, target.name, wanted)
+        return Answer(stream=stream, media_type="text/plain")
 
     def _tables(self, asked: Question) -> Tables | None:
         if "as=Table" not in asked.headers.get("accept", ""):
@@ -255,13 +248,3 @@ def _whole(query: Mapping[str, str], name: str) -> int | None:
     if not text.isascii() or not text.isdecimal() or len(text) > 18:
         raise statuses.bad_request(f"{name}: Invalid value: {text[:64]!r}: it is no whole number")
     return int(text)
-
-
-async def _limited(stream: AsyncIterator[bytes], limit: int | None) -> AsyncIterator[bytes]:
-    left = limit
-    async for chunk in stream:
-        yield chunk if left is None else chunk[:left]
-        if left is not None:
-            left -= len(chunk)
-            if left <= 0:
-                return

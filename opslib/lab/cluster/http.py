@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -99,17 +100,12 @@ class Server:
             return await self._switch(request)
         if path in _HEALTH:
             return Response("ok", media_type="text/plain")
-        found = self._described(path, request.headers.get("accept", ""))
-        if found is None:
-            return _unknown_path()
-        content, media_type = found
-        return _json(content, media_type=media_type)
+        found = self._described(path)
+        return _unknown_path() if found is None else _json(found)
 
-    def _described(self, path: str, accept: str) -> tuple[Any, str] | None:
-        resources, plain = self.api.resources, "application/json"
-        parts = path.split("/")[1:]
-        if path in {"/api", "/apis"} and "v=v2;as=APIGroupDiscoveryList" in accept.replace(" ", ""):
-            return discovery.aggregated(resources, core=path == "/api"), discovery.AGGREGATED
+    def _described(self, path: str) -> Any:
+        """Return what clients read to learn what there is; None where a path says nothing."""
+        resources, parts = self.api.resources, path.split("/")[1:]
         tables: Mapping[str, Callable[[], Any]] = {
             "/version": discovery.version,
             "/api": discovery.core_versions,
@@ -117,15 +113,13 @@ class Server:
             "/openapi/v3": lambda: openapi.index(resources),
         }
         if path in tables:
-            return tables[path](), plain
+            return tables[path]()
         if path.startswith("/openapi/v3/"):
-            found = openapi.document(resources, path.removeprefix("/openapi/v3/"))
-        elif len(parts) == 2 and parts[0] == "apis":
-            found = discovery.group(resources, parts[1])
-        else:
-            named = group_of(path)
-            found = discovery.resource_list(resources, *named[:2]) if named else None
-        return (found, plain) if found is not None else None
+            return openapi.document(resources, path.removeprefix("/openapi/v3/"))
+        if len(parts) == 2 and parts[0] == "apis":
+            return discovery.group(resources, parts[1])
+        named = group_of(path)
+        return discovery.resource_list(resources, *named[:2]) if named else None
 
     async def _switch(self, request: Request) -> Response:
         if request.method == "POST":
@@ -138,7 +132,8 @@ class Server:
                 await self.faults.add(values)
         elif request.method == "DELETE":
             await self.faults.clear()
-        return _json({"faults": self.faults.to_list(), "watches": len(self.watches)})
+        open_now = {"watches": len(self.watches), "tasks": len(asyncio.all_tasks())}
+        return _json({"faults": self.faults.to_list(), **open_now})
 
     def _sent(self, answer: Answer, ask: Ask) -> Response:
         if answer.stream is not None:
@@ -175,12 +170,8 @@ def _decoded(body: bytes) -> Any:
         raise statuses.bad_request(f"the body is no JSON: {error}") from error
 
 
-def _json(
-    content: Any, code: int = 200, *, media_type: str = "application/json", warnings: Iterable[str] = ()
-) -> Response:
-    response = Response(msgspec.json.encode(content), code)
-    # Set as it is: a framework that adds a charset makes the aggregated discovery unreadable to kubectl.
-    response.headers["content-type"] = media_type
+def _json(content: Any, code: int = 200, *, warnings: Iterable[str] = ()) -> Response:
+    response = Response(msgspec.json.encode(content), code, media_type="application/json")
     quoted = [text.replace("\\", "\\\\").replace('"', '\\"') for text in warnings]
     if quoted:
         header = ", ".join(f'299 - "{text}"' for text in quoted)

@@ -38,3 +38,15 @@ class DeleteOptions:
     uid: str = ""
     resource_version: str = ""
     dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """Which part of a pod's logs is wanted; `container` "" is the only one of the pod."""
+
+    container: str = ""
+    previous: bool = False
+    follow: bool = False
+    tail_lines: int | None = None
+    since_s: float | None = None
+    timestamps: bool = False

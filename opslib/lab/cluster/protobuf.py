@@ -79,8 +79,6 @@ _KINDS: Mapping[str, Mapping[int, _Field]] = {
     "Namespace": {},
     "ServiceAccount": {},
     "SelfSubjectAccessReview": {2: _ASKED},
-    "SelfSubjectRulesReview": {2: _Field("spec", _message(_names("namespace")))},
-    "SelfSubjectReview": {},
     "TokenRequest": {2: _Field("spec", _message({1: _Field("audiences", _text, is_list=True), 4: _SECONDS}))},
 }
 

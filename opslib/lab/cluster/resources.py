@@ -73,7 +73,7 @@ v1                           ConfigMap                configmaps                
 v1                           Event                    events                    ev        -                           -
 v1                           Namespace                namespaces                ns        status                      c
 v1                           Node                     nodes                     no        status                      c
-v1                           Pod                      pods                      po        binding,eviction,log,status ga
+v1                           Pod                      pods                      po        eviction,log,status         ga
 v1                           Secret                   secrets                   -         -                           -
 v1                           Service                  services                  svc       status                      a
 v1                           ServiceAccount           serviceaccounts           sa        token                       -
@@ -91,9 +91,6 @@ rbac.authorization.k8s.io/v1 RoleBinding              rolebindings              
 rbac.authorization.k8s.io/v1 Role                     roles                     -         -                           -
 apiextensions.k8s.io/v1      CustomResourceDefinition customresourcedefinitions crd,crds  status                      cg
 authorization.k8s.io/v1      SelfSubjectAccessReview  selfsubjectaccessreviews  -         -                           co
-authorization.k8s.io/v1      SelfSubjectRulesReview   selfsubjectrulesreviews   -         -                           co
-authentication.k8s.io/v1     SelfSubjectReview        selfsubjectreviews        -         -                           co
-metrics.k8s.io/v1beta1       NodeMetrics              nodes                     -         -                           cr
 metrics.k8s.io/v1beta1       PodMetrics               pods                      -         -                           r
 """
 

@@ -16,7 +16,7 @@ from opslib.lab.cluster.resources import Resource
 from opslib.lab.cluster.statuses import StatusError, bad_request
 
 _LONGEST = 16_384
-_BINARY = {"=": "In", "==": "In", "!=": "NotIn", "in": "In", "notin": "NotIn", ">": "Gt", "<": "Lt"}
+_BINARY = {"=": "In", "==": "In", "!=": "NotIn", "in": "In", "notin": "NotIn"}
 _TOKEN = re.compile(r"[ \t\r\n]*(?:(==|!=|[=!(),<>])|([^=!(),<> \t\r\n]+)|$)")
 _POD_FIELDS = (
     *(
@@ -46,7 +46,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One condition on one label; `operator` as objects write it (In, NotIn, Exists, DoesNotExist) or Gt, Lt."""
+    """One condition on one label; `operator` as objects write it: In, NotIn, Exists, DoesNotExist."""
 
     key: str
     operator: str
@@ -56,11 +56,7 @@ class Requirement:
         value = labels.get(self.key)
         if self.operator in ("NotIn", "DoesNotExist"):
             return value is None or (self.operator == "NotIn" and value not in self.values)
-        if value is None or self.operator == "Exists":
-            return value is not None
-        if self.operator == "In":
-            return value in self.values
-        return _compare(value, self.operator, next(iter(self.values)))
+        return value is not None and (self.operator == "Exists" or value in self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +77,6 @@ class FieldSelector:
 
     def matches(self, obj: Mapping[str, Any]) -> bool:
         return all((_field(obj, path) == value) is equal for path, equal, value in self.terms)
-
-    def value_of(self, path: str) -> str | None:
-        """Return what `path` must equal, None where nothing demands a value: lists by name need no scan."""
-        return next((value for field, equal, value in self.terms if field == path and equal), None)
 
 
 def parse_labels(text: str) -> LabelSelector:
@@ -215,8 +207,6 @@ def _requirement(tokens: _Tokens) -> Requirement:
     if operator not in _BINARY:
         raise ValueError(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
     values = _values(tokens) if operator in ("in", "notin") else frozenset([_exact(tokens)])
-    if _BINARY[operator] in ("Gt", "Lt"):
-        _check("values[0]", next(iter(values)), _integer(next(iter(values))))
     for n, value in enumerate(sorted(values)):
         _check(f"values[{n}][{key}]", value, names.LABEL_VALUE.complaints(value))
     return Requirement(key, _BINARY[operator], values)
@@ -255,17 +245,3 @@ def _values(tokens: _Tokens) -> frozenset[str]:
 def _check(path: str, value: str, complaints: list[str]) -> None:
     if complaints:
         raise ValueError(f"{path}: {invalid(path, value, '; '.join(complaints)).message}")
-
-
-def _integer(value: str) -> list[str]:
-    return (
-        []
-        if re.fullmatch("[-+]?[0-9]{1,18}", value)
-        else ["for 'Gt', 'Lt' operators, the value must be an integer"]
-    )
-
-
-def _compare(value: str, operator: str, bound: str) -> bool:
-    if _integer(value):
-        return False
-    return int(value) > int(bound) if operator == "Gt" else int(value) < int(bound)

@@ -11,8 +11,6 @@ from typing import Any
 
 from opslib.lab.cluster.resources import Resource
 
-JSON_ONLY = "application/json, application/yaml"
-
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -151,7 +149,7 @@ def method_not_allowed() -> StatusError:
     return StatusError(405, "MethodNotAllowed", message, details={})
 
 
-def not_acceptable_body(accepted: str = JSON_ONLY) -> StatusError:
+def not_acceptable_body(accepted: str = "application/json") -> StatusError:
     message = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
     return StatusError(415, "UnsupportedMediaType", message)
 

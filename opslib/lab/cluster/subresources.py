@@ -1,4 +1,4 @@
-"""Writes to parts of objects that are actions: bind a pod, evict it, make a token of a service account."""
+"""Writes to parts of objects that are actions: evict a pod, make a token of a service account."""
 
 from __future__ import annotations
 
@@ -25,14 +25,12 @@ _SHORTEST_S = 600
 
 
 def act(api: Api, tokens: Tokens, evict: Evict, target: Target, obj: Object) -> Object:
-    """Do what a POST to `pods/binding`, `pods/eviction` or `serviceaccounts/token` asks for."""
+    """Do what a POST to `pods/eviction` or `serviceaccounts/token` asks for."""
     namespace, name, part = target.namespace, target.name, target.subresource
     group, version, kind, _ = PARTS[part]
     asked = Resource(group, version, kind, part)
     obj, _ = decode(schema_of(asked), asked, obj)
-    if part == "binding":
-        api.bind(namespace, name, str((obj.get("target") or {}).get("name", "")))
-    elif part == "eviction":
+    if part == "eviction":
         evict(api, namespace, name, delete_options({}, obj.get("deleteOptions")))
     elif part == "token":
         return _token(api, tokens, obj, namespace, name)

@@ -19,6 +19,8 @@ from opslib.lab.cluster.selectors import match_label_selector
 from opslib.lab.cluster.statuses import Cause
 from opslib.lab.cluster.validation_kinds import KINDS
 from opslib.lab.cluster.validation_pods import pod_spec_causes, pod_update_causes
+from opslib.lab.cluster.validation_rules import KINDS as FIELDS
+from opslib.lab.cluster.validation_rules import field_causes
 
 _LONGEST_ANNOTATIONS = 256 * 1024
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
@@ -44,8 +46,9 @@ def validate(
     if resource.custom:
         return (*found, *schema_causes(schema, new))
     rule = _RULES.get(resource.kind)
-    if rule is not None and (old is None or _content(old) != _content(new)):
-        found += rule(new, old)
+    if old is None or _content(old) != _content(new):
+        found += field_causes(FIELDS.get(resource.kind, ()), new)
+        found += rule(new, old) if rule else ()
     return tuple(found)
 
 
@@ -127,7 +130,6 @@ def not_above_100(value: Any, path: str) -> Iterator[Cause]:
 def _workload_causes(new: Object, old: Object | None) -> Iterator[Cause]:
     """Yield what is wrong with the selector and the template of a Deployment or ReplicaSet."""
     spec = new.get("spec", {})
-    yield from causes.negative("spec", spec, "replicas", "minReadySeconds")
     selector = spec.get("selector")
     yield from _workload_selector_causes(selector)
     if selector != {} and not any(selector_causes(selector or {}, "")):
@@ -166,7 +168,6 @@ def _deployment_causes(new: Object, old: Object | None) -> Iterator[Cause]:
     spec = new.get("spec", {})
     yield from _workload_causes(new, old)
     yield from _strategy_causes(spec.get("strategy", {}))
-    yield from causes.negative("spec", spec, "revisionHistoryLimit", "progressDeadlineSeconds")
     deadline_s = spec.get("progressDeadlineSeconds")
     if deadline_s is not None and deadline_s <= max(spec.get("minReadySeconds", 0), 0):
         yield causes.invalid(

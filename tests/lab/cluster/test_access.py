@@ -153,12 +153,9 @@ def test_reviews_say_what_the_rules_say(store) -> None:
     allow(store, {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]})
     rules = Rules(store)
     asked = {"resourceAttributes": {"verb": "list", "resource": "pods", "namespace": "shop"}}
-    assert review("selfsubjectaccessreviews", {"spec": asked}, ROBOT, rules)["status"] == {"allowed": True}
+    assert review({"spec": asked}, ROBOT, rules)["status"] == {"allowed": True}
     other = {"resourceAttributes": {**asked["resourceAttributes"], "namespace": "x"}}
-    assert review("selfsubjectaccessreviews", {"spec": other}, ROBOT, rules)["status"]["allowed"] is False
-    listed = review("selfsubjectrulesreviews", {"spec": {"namespace": "shop"}}, ROBOT, rules)["status"]
-    assert {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]} in listed["resourceRules"]
-    assert review("selfsubjectreviews", {}, ROBOT, rules)["status"]["userInfo"]["username"] == ROBOT.name
+    assert review({"spec": other}, ROBOT, rules)["status"]["allowed"] is False
 
 
 def test_a_refusal_says_what_is_missing() -> None:

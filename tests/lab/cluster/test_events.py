@@ -53,26 +53,6 @@ def test_the_same_again_is_counted(world: World) -> None:
     assert event["lastTimestamp"] > event["firstTimestamp"]
 
 
-def test_many_similar_ones_become_one(world: World) -> None:
-    thing, recorder = made(world), Recorder(world.api, world.time, "kubelet")
-    for n in range(100):
-        recorder.record(thing, "Normal", "Created", f"Created pod: {n}")
-    found = world.api.list("events")
-    (combined,) = [e for e in found if e["message"].startswith("(combined from similar events): ")]
-
-    assert len(found) == 10
-    assert combined["count"] == 91
-    assert combined["message"].endswith("Created pod: 99")
-
-
-def test_similar_ones_long_apart_are_told_apart(world: World) -> None:
-    thing, recorder = made(world), Recorder(world.api, world.time, "kubelet")
-    for n in range(12):
-        recorder.record(thing, "Normal", "Created", f"Created pod: {n}")
-        world.time.run(601)
-    assert not any("combined" in text for _, text, _ in world.events())
-
-
 def test_an_event_ends_an_hour_after_its_last_occurrence(world: World) -> None:
     thing, recorder = made(world), Recorder(world.api, world.time, "kubelet")
     recorder.record(thing, "Normal", "Old", "once")

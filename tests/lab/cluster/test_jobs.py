@@ -196,31 +196,6 @@ def test_a_deleted_job_leaves_no_pod_behind_its_finalizer(world: World) -> None:
     assert world.names("pods") == []
 
 
-def test_a_suspended_job_has_no_pods_and_none_that_failed_until_it_goes_on(world: World) -> None:
-    world.create(J, job("app:v1", suspend=True))
-    world.time.run(2)
-    assert told(world) == [("Suspended=True JobSuspended",)]
-    assert "startTime" not in world.get(J, "once")["status"]
-    world.patch(J, "once", {"spec": {"suspend": False}})
-    world.time.run(4)
-    assert told(world)[1:] == [
-        ("active 1", "Suspended=False JobResumed"),
-        ("active 1", "ready 1", "Suspended=False JobResumed"),
-    ]
-    started = world.get(J, "once")["status"]["startTime"]
-    world.history.clear()
-    world.patch(J, "once", {"spec": {"suspend": True}})
-    world.time.run(4)
-    assert told(world)[1:] == [
-        ("terminating 1", "Suspended=True JobSuspended"),
-        ("Suspended=True JobSuspended",),
-    ]
-    world.patch(J, "once", {"spec": {"suspend": False}})
-    world.time.run(2)
-    assert world.get(J, "once")["status"]["startTime"] > started
-    assert {"Suspended", "Resumed"} <= {reason for reason, _, _ in world.events("Job")}
-
-
 @pytest.mark.parametrize(
     ("spec", "tally", "overdue", "reason"),
     [

@@ -281,9 +281,6 @@ def test_who_may_what(kubectl: Kubectl) -> None:
     kubectl("apply -f -", ROLE.replace("NAMESPACE", kubectl.namespace))
     assert kubectl(f"auth can-i get cm/a --as={account}").strip() == "yes"
     assert kubectl.fail(f"auth can-i get cm/b --as={account}").strip() == "no"
-    assert "*.*" in kubectl("auth can-i --list")
-    assert "configmaps" in kubectl(f"auth can-i --list --as={account}")
-    assert "practice-admin" in kubectl("auth whoami")
     assert f'User "{account}" cannot list resource "pods"' in kubectl.fail(f"get pods --as={account}")
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from opslib.core.errors import LabError
 from opslib.lab.cluster.kubelet.backoff import Backoff, go_duration
-from opslib.lab.cluster.kubelet.env import ConfigError, Sources, environment, expand, field, resource_field
+from opslib.lab.cluster.kubelet.env import ConfigError, Sources, environment, expand, field
 from opslib.lab.cluster.kubelet.images import Image, Images, PullError, image_id, split
 from opslib.lab.cluster.kubelet.limits import PERIOD_S, Budget
 from opslib.lab.cluster.kubelet.status import CREATING, Facts, View, pod_status
@@ -23,7 +23,7 @@ OBJECTS = {
     ("configmaps", "cm"): {"data": {"k": "v"}, "binaryData": {"b": base64.b64encode(b"bin").decode()}},
     ("secrets", "s"): {"data": {"pw": base64.b64encode(b"geheim").decode()}},
 }
-SOURCES = Sources(POD, lambda resource, name: OBJECTS.get((resource, name)), {"cpu": "2", "memory": "8Gi"})
+SOURCES = Sources(POD, lambda resource, name: OBJECTS.get((resource, name)))
 
 
 # --- back-off --------------------------------------------------------------------------------------------------------
@@ -97,9 +97,7 @@ def test_the_environment_comes_from_everywhere_and_the_later_wins() -> None:
             {"name": "LABEL", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['a/b']"}}},
             {"name": "PW", "valueFrom": {"secretKeyRef": {"name": "s", "key": "pw"}}},
             {"name": "NONE", "valueFrom": {"configMapKeyRef": {"name": "cm", "key": "no", "optional": True}}},
-            {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1m"}}},
         ],
-        "resources": {"limits": {"cpu": "150m"}},
     }
     assert environment(container, SOURCES, {"PORT": "80", "k": "base"}) == {
         "PORT": "80",
@@ -110,7 +108,6 @@ def test_the_environment_comes_from_everywhere_and_the_later_wins() -> None:
         "URL": "http://127.16.128.1:80",
         "LABEL": "c",
         "PW": "geheim",
-        "CPU": "150",
     }
 
 
@@ -127,6 +124,10 @@ def test_the_environment_comes_from_everywhere_and_the_later_wins() -> None:
         ),
         ({"envFrom": [{"secretRef": {"name": "zz"}}]}, 'secret "zz" not found'),
         (
+            {"env": [{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}]},
+            "the practice cluster has no values of this kind: resourceFieldRef",
+        ),
+        (
             {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.foo"}}}]},
             "unsupported fieldPath: spec.foo",
         ),
@@ -141,11 +142,6 @@ def test_what_is_missing_is_said_in_the_kubelets_words(source: dict, message: st
 def test_the_downward_api() -> None:
     assert field(POD, "metadata.labels") == 'a/b="c"\nx="y"'
     assert (field(POD, "spec.nodeName"), field(POD, "metadata.uid")) == ("node", "u")
-    container = {"resources": {"requests": {"memory": "1500Ki"}}}
-    assert resource_field(container, {"resource": "requests.memory", "divisor": "1Mi"}, {}) == "2"
-    assert resource_field(container, {"resource": "limits.cpu"}, {"cpu": "2"}) == "2", (
-        "the node's, without a limit"
-    )
 
 
 # --- images ----------------------------------------------------------------------------------------------------------
@@ -275,18 +271,6 @@ def test_conditions_say_what_is_missing() -> None:
     done = conditions(status([view(code=0)], policy="Never"))
     assert (done["Ready"][1], done["Initialized"][1]) == ("PodCompleted", "PodCompleted")
     assert conditions(status([view(code=143)], over=True))["Ready"][:2] == ("False", "PodFailed")
-
-
-def test_a_readiness_gate_holds_readiness_back_and_foreign_conditions_stay() -> None:
-    ready = [view(running=True, ready=True)]
-    gates = {"readinessGates": [{"conditionType": "ex.io/gate"}]}
-    missing = conditions(status(ready, spec=gates))
-    assert missing["Ready"][:2] == ("False", "ReadinessGatesNotReady")
-    assert missing["ContainersReady"][0] == "True"
-    for value in ("False", "True"):
-        gate = {"type": "ex.io/gate", "status": value}
-        made = conditions(status(ready, spec=gates, status={"conditions": [gate]}))
-        assert (made["Ready"][0], made["ex.io/gate"][0]) == (value, value)
 
 
 def test_a_transition_time_changes_with_the_status_only() -> None:

@@ -25,7 +25,6 @@ def parsed(path: str):
         ("/api/v1/namespaces/n/pods/p", "pods", "n", "p", ""),
         ("/api/v1/namespaces/n/pods/p/log", "pods", "n", "p", "log"),
         ("/apis/apps/v1/namespaces/n/deployments/d/scale", "deployments.apps", "n", "d", "scale"),
-        ("/apis/metrics.k8s.io/v1beta1/nodes/x", "nodes.metrics.k8s.io", "", "x", ""),
     ],
 )
 def test_paths(path: str, resource: str, namespace: str, name: str, part: str) -> None:

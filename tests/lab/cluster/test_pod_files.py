@@ -16,6 +16,7 @@ from opslib.lab.cluster.kubelet.env import ConfigError, Sources
 from opslib.lab.cluster.kubelet.guard import end_all
 from opslib.lab.cluster.kubelet.logs import LogFile, Logs, log_path
 from opslib.lab.cluster.kubelet.volumes import Volumes
+from opslib.lab.cluster.options import LogOptions
 from opslib.lab.cluster.statuses import StatusError
 
 # --- volumes ---------------------------------------------------------------------------------------------------------
@@ -34,7 +35,7 @@ def volumes(tmp_path: Path, listed: list[dict], objects: dict | None = None) -> 
         "metadata": {"name": "p", "namespace": "n", "uid": "u"},
         "spec": {"volumes": listed, "containers": [{"name": "c"}]},
     }
-    sources = Sources(pod, lambda resource, name: known.get((resource, name)), {})
+    sources = Sources(pod, lambda resource, name: known.get((resource, name)))
     return Volumes(sources, tmp_path / "pod", tmp_path / "host", lambda _: "token-of-p")
 
 
@@ -161,7 +162,7 @@ def written(
 
 def read(api: OnePod, folder: Path, container: str = "", clock: Clock | None = None, **options) -> bytes:
     async def all_of() -> bytes:
-        lines = await Logs(api, folder, clock or Clock()).read("n", "p", container, **options)
+        lines = await Logs(api, folder, clock or Clock()).read("n", "p", LogOptions(container, **options))
         return b"".join([line async for line in lines])
 
     return asyncio.run(all_of())
@@ -198,7 +199,7 @@ def test_a_log_that_is_followed_ends_with_the_container(tmp_path: Path) -> None:
     log = written(tmp_path, api.pod, 1, b"a\n")
 
     async def follow() -> list[bytes]:
-        lines = await Logs(api, tmp_path, Clock()).read("n", "p", "c", follow=True)
+        lines = await Logs(api, tmp_path, Clock()).read("n", "p", LogOptions("c", follow=True))
         seen = [await anext(lines)]
         log.data_received(b"b\n")
         seen.append(await anext(lines))

@@ -99,8 +99,6 @@ def test_every_failure_is_told_and_an_error_is_tried_three_times_and_counts_for_
     assert errored.probed == [0, 0, 0, 10, 10, 10]
     assert errored.told[0] == ("Unhealthy", "Readiness probe errored and resulted in unknown state: no port")
     assert errored.results in ([], [(0, "failure")])
-    warned = play(Scene(lambda _: (Outcome(success=True, text="elsewhere", warning=True), 0)), {}, 5)
-    assert warned.told == [("ProbeWarning", "Readiness probe warning: elsewhere")]
 
 
 def test_another_container_begins_unready() -> None:
@@ -196,15 +194,6 @@ def test_an_http_probe_asks_as_the_kubelet_does() -> None:
 
     assert asked[0].startswith("GET /x HTTP/1.1\r\nHost: h\r\n")
     assert "User-Agent: kube-probe/1.34" in asked[0]
-
-
-def test_redirects_within_the_host_are_followed_and_others_are_a_warning() -> None:
-    asked: list[str] = []
-    looped = answered(GET, head(302, "Location: /x"), asked=asked)
-    assert (looped.success, len(asked)) == (False, 10)
-    away = answered(GET, head(302, "Location: http://elsewhere/"))
-    assert (away.success, away.warning) == (True, True)
-    assert "Probe terminated redirects" in away.text
 
 
 def test_http_failures_are_told_in_gos_words() -> None:

@@ -29,9 +29,6 @@ LABELS = {"app": "shop", "tier": "front", "n": "5"}
         ("!gone", True),
         ("!app", False),
         ("gone in (,a)", False),
-        ("n>4", True),
-        ("n<5", False),
-        ("app>4", False),
         (" app = shop ,  tier in ( front )", True),
         ("in in (in)", False),
         ("gone=", False),
@@ -58,13 +55,7 @@ def test_an_empty_value_is_a_value() -> None:
         ("a=b c", "found 'c', expected: ',' or 'end of string'"),
         ("a in (b c)", "unable to parse requirement: found 'c', expected: ',' or ')'"),
         ("!", "unable to parse requirement: found '', expected: identifier"),
-        (
-            "a>x",
-            (
-                'unable to parse requirement: values[0]: Invalid value: "x": '
-                "for 'Gt', 'Lt' operators, the value must be an integer"
-            ),
-        ),
+        ("a>1", "unable to parse requirement: found '>', expected: in, notin, =, ==, !=, gt, lt"),
         (
             "a=b_",
             (
@@ -102,7 +93,7 @@ def test_an_escaped_value_is_the_value(value: str) -> None:
     escaped = value.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")
     selector = parse_fields(f"status.phase=x,spec.nodeName={escaped}", RESOURCES.find("pods"))
 
-    assert selector.value_of("spec.nodeName") == value
+    assert selector.matches({"status": {"phase": "x"}, "spec": {"nodeName": value}})
 
 
 def test_objects_say_what_they_select() -> None:

@@ -1,6 +1,6 @@
 """Events: what happened to an object, as `kubectl describe` shows it.
 
-Equal events are one object with a rising count; many similar ones become one too; an event ends an hour after its last
+Equal events are one object with a rising count; an event ends an hour after its last
 occurrence. So their number is bounded however long something crashes.
 """
 
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from typing import TypeVar
 
 from opslib.core.clock import Clock
 from opslib.lab.cluster.api import Api
@@ -23,27 +21,9 @@ from opslib.lab.cluster.store import Event
 TTL_S = 3600.0
 _SWEEP_S = 60.0
 _MOST = 5_000  # events kept: what rolls all day would fill the memory within the hour
-_SIMILAR, _SIMILAR_S = 9, 600.0  # so many different messages in so long are told apart
-_REMEMBERED = 4096
-_Value = TypeVar("_Value")
+_REMEMBERED = 1000  # names of events, by each component
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Similar:
-    messages: set[str] = field(default_factory=set)
-    last_s: float = 0.0
-
-
-class _Memory(OrderedDict[Key, _Value]):
-    """The last things remembered; the oldest are forgotten."""
-
-    def remember(self, key: Key, value: _Value) -> None:
-        self[key] = value
-        self.move_to_end(key)
-        if len(self) > _REMEMBERED:
-            self.popitem(last=False)
 
 
 class Recorder:
@@ -55,17 +35,13 @@ class Recorder:
         self._component = component
         self._host = host
         self._last_ns = 0
-        self._similar: _Memory[_Similar] = _Memory()
-        self._names: _Memory[str] = _Memory()
+        self._names: OrderedDict[Key, str] = OrderedDict()  # of the last ones
 
     def record(
         self, obj: Object, kind: str, reason: str, message: str, field_path: str = "", *, action: str = ""
     ) -> None:
         """Note what happened; `kind` is Normal or Warning. With an `action` in the newer form (the scheduler's)."""
-        kinds = (obj["metadata"]["uid"], kind, reason, field_path)
-        told_apart = self._told_apart(kinds, message)
-        key = (*kinds, message if told_apart else "")
-        message = message if told_apart else f"(combined from similar events): {message}"
+        key = (obj["metadata"]["uid"], kind, reason, field_path, message)
         namespace, name = obj["metadata"].get("namespace") or "default", self._names.get(key)
         try:
             old = objects.find(self._api, "events", namespace, name) if name else None
@@ -74,12 +50,15 @@ class Recorder:
                 event = self._new(obj, told, field_path, action)
                 self._api.create("events", namespace, event, self._options)
             else:
-                event = self._again(old) | {"message": message}
+                event = self._again(old)
                 objects.update(self._api, "events", event, self._options)
         except StatusError as error:  # its namespace ends: nobody will read it
             log.debug("event %s %s: %s", reason, message, error)
             return
-        self._names.remember(key, event["metadata"]["name"])
+        self._names[key] = event["metadata"]["name"]
+        self._names.move_to_end(key)
+        if len(self._names) > _REMEMBERED:
+            self._names.popitem(last=False)
 
     @property
     def _options(self) -> WriteOptions:
@@ -118,17 +97,6 @@ class Recorder:
             seen = {"lastObservedTime": micro_stamp(self._clock.now_ns())}
             return old | {"series": seen | {"count": old.get("series", {}).get("count", 1) + 1}}
         return old | {"count": old.get("count", 1) + 1, "lastTimestamp": stamp(self._clock.now_ns())}
-
-    def _told_apart(self, key: Key, message: str) -> bool:
-        now_s = self._clock.now_ns() / 1e9
-        similar = self._similar.get(key) or _Similar()
-        if now_s - similar.last_s > _SIMILAR_S:
-            similar = _Similar()
-        similar.last_s = now_s
-        if len(similar.messages) < _SIMILAR:
-            similar.messages.add(message)
-        self._similar.remember(key, similar)
-        return message in similar.messages
 
 
 class EventExpiry:

@@ -23,14 +23,12 @@ from opslib.lab.cluster.store import Event
 JOBS = "jobs.batch"
 TRACKING = "batch.kubernetes.io/job-tracking"
 _RETRY_S, _LONGEST_RETRY_S = 10.0, 360.0
-_REACHED, _SUSPENDED = "CompletionsReached", "Suspended"
+_REACHED = "CompletionsReached"
 _TARGETS = {"SuccessCriteriaMet", "FailureTarget"}
 _TEXTS = {
     _REACHED: "Reached expected number of succeeded pods",
     "BackoffLimitExceeded": "Job has reached the specified backoff limit",
     "DeadlineExceeded": "Job was active longer than specified deadline",
-    "JobSuspended": "Job suspended",
-    "JobResumed": "Job resumed",
 }
 
 
@@ -72,12 +70,15 @@ class Jobs:
 
     def _advance(self, job: Object, pods: list[Object]) -> float | None:
         """Bring the pods to what is wanted, then note that: what has finished, and what follows of it."""
-        status, spec, now_s = self._begun(job), job["spec"], self._clock.now_ns() / 1e9
+        spec, now_ns = job["spec"], self._clock.now_ns()
+        status: Object = {"uncountedTerminatedPods": {}, "startTime": stamp(now_ns)} | (
+            job.get("status") or {}
+        )
         uncounted = finished(status, pods)
         active = [pod for pod in pods if objects.is_active(pod)]
         tally, wait_s = _tally(status, uncounted, active), self._wait_s(job, uncounted)
-        limit_s = spec.get("activeDeadlineSeconds") if "startTime" in status else None
-        left_s = None if limit_s is None else objects.seconds(status["startTime"]) + limit_s - now_s
+        limit_s = spec.get("activeDeadlineSeconds")
+        left_s = None if limit_s is None else objects.seconds(status["startTime"]) + limit_s - now_ns / 1e9
         conditions = list(status.get("conditions") or ())
         reason = end_of(spec, tally, overdue=left_s is not None and left_s <= 0)
         if reason and _target(conditions) is None:
@@ -96,21 +97,6 @@ class Jobs:
         counts["terminating"] += len(surplus)
         self._note(job, status | counts, uncounted, pods)
         return min((each for each in (left_s, wait_s) if each and each > 0), default=None)
-
-    def _begun(self, job: Object) -> Object:
-        """Return the status with the time of the start, which a suspended Job does not have yet or begins anew."""
-        status: Object = {"uncountedTerminatedPods": {}} | (job.get("status") or {})
-        now = objects.condition(job, _SUSPENDED)
-        suspended = bool(job["spec"].get("suspend"))
-        was = now is not None and now["status"] == "True"
-        if suspended != was:
-            reason = "JobSuspended" if suspended else "JobResumed"
-            told = self._condition(_SUSPENDED, reason) | {"status": str(suspended)}
-            status["conditions"] = objects.set_condition(status.get("conditions") or (), told)
-            self._recorder.record(job, "Normal", reason.removeprefix("Job"), _TEXTS[reason])
-        if not suspended and (was or "startTime" not in status):
-            status["startTime"] = stamp(self._clock.now_ns())
-        return status
 
     def _wait_s(self, job: Object, uncounted: dict[str, list[str]]) -> float:
         """Note new successes and failures; return how long the next pod has to wait."""
@@ -234,8 +220,6 @@ def end_of(spec: Object, tally: Tally, *, overdue: bool) -> str:
 
 def wanted_pods(spec: Object, tally: Tally) -> int:
     """Return how many pods are to run at once."""
-    if spec.get("suspend"):
-        return 0
     parallel = int(spec.get("parallelism", 1))
     completions: int | None = spec.get("completions")
     if completions is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from opslib.core.clock import Clock
@@ -95,7 +94,7 @@ class Scheduler:
 
 def _waits(pod: Object) -> bool:
     spec = pod["spec"]
-    ours = spec.get("schedulerName", NAME) == NAME and not spec.get("schedulingGates")
+    ours = spec.get("schedulerName", NAME) == NAME
     return ours and not spec.get("nodeName") and objects.is_active(pod)
 
 
@@ -106,11 +105,6 @@ def lacking(pod: Object, node: Object, used: Room) -> list[str]:
         return ["node(s) were unschedulable"]
     if not (pod["spec"].get("nodeSelector") or {}).items() <= labels.items():
         return ["node(s) didn't match Pod's node affinity/selector"]
-    untolerated = [t for t in node["spec"].get("taints") or () if not _tolerates(pod, t)]
-    if untolerated:
-        return [
-            f"node(s) had untolerated taint {{{untolerated[0]['key']}: {untolerated[0].get('value', '')}}}"
-        ]
     asked, most = request_of(pod), _room(allocatable, int(allocatable.get("pods", "110")))
     wanted = used + asked
     return [
@@ -148,16 +142,4 @@ def _asked(container: Object) -> Room:
 def _room(amounts: Object, pods: int) -> Room:
     return Room(
         parse_quantity(amounts.get("cpu", "0")).milli, parse_quantity(amounts.get("memory", "0")).whole, pods
-    )
-
-
-def _tolerates(pod: Object, taint: Object) -> bool:
-    if taint["effect"] == "PreferNoSchedule":
-        return True
-    tolerations: Iterable[Object] = pod["spec"].get("tolerations") or ()
-    return any(
-        t.get("effect", taint["effect"]) == taint["effect"]
-        and t.get("key", taint["key"]) == taint["key"]
-        and (t.get("operator") == "Exists" or t.get("value", "") == taint.get("value", ""))
-        for t in tolerations
     )

@@ -128,32 +128,24 @@ class Container:
             self._begin(number)
             self._end(begun, 128, "StartError", text)
             return
-        ending = asyncio.create_task(self.running.wait())
         self._begin(number)
         self._state = {"running": {"startedAt": begun}}
         self._tell("Normal", "Started", f"Started container {self.name}")
         self._home.changed()
-        await self._post_start()
-        code = await ending
+        code = await self.running.wait()
         reason = "OOMKilled" if self.running.oom_killed else "Error" if code else "Completed"
-        self._end(begun, code, reason, program.message())
+        self._end(begun, code, reason)
 
     def _begin(self, number: int) -> None:
         """Be another container; only now, so that nobody takes the one before for it."""
         self._id, self._restarts = f"process://{secrets.token_hex(32)}", number
         self._started_s = asyncio.get_running_loop().time()
 
-    def _end(self, begun: str, code: int, reason: str, message: str) -> None:
+    def _end(self, begun: str, code: int, reason: str, message: str = "") -> None:
         ended = {"exitCode": code, "reason": reason, "startedAt": begun, "finishedAt": self._now()}
         message_ = {"message": message} if message else {}
         self._state = {"terminated": {**ended, **message_, "containerID": self._id}}
         self._home.changed()
-
-    async def _post_start(self) -> None:
-        hook = (self.spec.get("lifecycle") or {}).get("postStart")
-        if hook and (await self._act(hook, self._home.grace_s)).success is not True:
-            self._tell("Warning", "FailedPostStartHook", "PostStartHook failed")
-            await self._kill("FailedPostStartHook", self._home.grace_s)
 
     async def _kill(self, text: str, grace_s: float) -> None:
         self._tell("Normal", "Killing", text)

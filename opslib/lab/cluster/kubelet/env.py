@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from opslib.core.quantity import parse_quantity
 from opslib.lab.cluster.options import Object
 
 _REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
@@ -34,11 +33,10 @@ def expand(text: str, known: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where values come from: the pod, the objects of its namespace, and what the node has."""
+    """Where values come from: the pod and the objects of its namespace."""
 
     pod: Object
     lookup: Lookup
-    capacity: Mapping[str, str]
 
 
 def environment(container: Object, sources: Sources, base: Mapping[str, str]) -> dict[str, str]:
@@ -50,18 +48,16 @@ def environment(container: Object, sources: Sources, base: Mapping[str, str]) ->
                 values = content(resource, source[kind], sources.lookup)
                 found |= {source.get("prefix", "") + key: value.decode() for key, value in values.items()}
     for entry in container.get("env") or []:
-        value = _value(entry, container, sources, found)
+        value = _value(entry, sources, found)
         if value is not None:
             found[entry["name"]] = value
     return found
 
 
-def _value(entry: Object, container: Object, sources: Sources, known: Mapping[str, str]) -> str | None:
+def _value(entry: Object, sources: Sources, known: Mapping[str, str]) -> str | None:
     source = entry.get("valueFrom") or {}
     if "fieldRef" in source:
         return field(sources.pod, source["fieldRef"]["fieldPath"])
-    if "resourceFieldRef" in source:
-        return resource_field(container, source["resourceFieldRef"], sources.capacity)
     for kind, resource in (("configMapKeyRef", "configmaps"), ("secretKeyRef", "secrets")):
         if kind in source:
             reference = source[kind]
@@ -73,6 +69,8 @@ def _value(entry: Object, container: Object, sources: Sources, known: Mapping[st
             where = f"{sources.pod['metadata']['namespace']}/{reference['name']}"
             word = "ConfigMap" if resource == "configmaps" else "Secret"
             raise ConfigError(f"couldn't find key {reference['key']} in {word} {where}")
+    if source:
+        raise ConfigError(f"the practice cluster has no values of this kind: {', '.join(source)}")
     return expand(str(entry.get("value") or ""), known)
 
 
@@ -113,12 +111,3 @@ def field(pod: Object, path: str) -> str:
     if path not in ips:
         raise ConfigError(f"unsupported fieldPath: {path}")
     return str(ips[path])
-
-
-def resource_field(container: Object, reference: Mapping[str, Any], capacity: Mapping[str, str]) -> str:
-    """Return a request or limit in units of the divisor, rounded up; without a limit, what the node has."""
-    kind, _, resource = str(reference["resource"]).partition(".")
-    amounts = (container.get("resources") or {}).get(kind) or {}
-    text = amounts.get(resource) or (capacity.get(resource, "0") if kind == "limits" else "0")
-    divisor = parse_quantity(reference.get("divisor") or "1").nano or 10**9
-    return str(-(-parse_quantity(text).nano // divisor))

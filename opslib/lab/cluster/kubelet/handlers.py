@@ -1,6 +1,6 @@
 """What probes and lifecycle hooks do: an HTTP GET, a TCP connection or a command, judged as the kubelet judges them.
 
-Source: pkg/probe/{http,tcp,exec}: 200 to 399 is success, redirects within a host are followed, TLS is not verified, no
+Source: pkg/probe/{http,tcp,exec}: 200 to 399 is success, redirects are not followed, TLS is not verified, no
 connection is kept, no proxy is asked, at most 10 KB are read. `success` None: the attempt could not even be made.
 """
 
@@ -14,17 +14,15 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 _MOST_READ = 10 * 1024
-_MOST_REDIRECTS = 10
 _USER_AGENT = "kube-probe/1.34"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it went; `warning`: a success that deserves an event."""
+    """How it went."""
 
     success: bool | None
     text: str = ""
-    warning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,10 @@ async def _http(get: Mapping[str, Any], target: Target, timeout_s: float) -> Out
     headers = {str(h["name"]).title(): str(h.get("value", "")) for h in get.get("httpHeaders") or []}
     try:
         async with asyncio.timeout(timeout_s):
-            return await _followed(url, headers, target)
+            status, body = await _get(url, headers, target)
+            if 200 <= status < 400:
+                return Outcome(success=True, text=body)
+            return Outcome(success=False, text=f"HTTP probe failed with statuscode: {status}")
     except TimeoutError:
         waiting = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
         return Outcome(success=False, text=f'Get "{url}": {waiting}')
@@ -109,23 +110,7 @@ async def _http(get: Mapping[str, Any], target: Target, timeout_s: float) -> Out
         return Outcome(success=False, text=f'Get "{url}": EOF')
 
 
-async def _followed(url: str, headers: Mapping[str, str], target: Target) -> Outcome:
-    first = urlsplit(url).hostname
-    for _ in range(_MOST_REDIRECTS):
-        status, location, body = await _get(url, headers, target)
-        if not (300 <= status < 400 and location):
-            if 200 <= status < 400:
-                return Outcome(success=True, text=body)
-            return Outcome(success=False, text=f"HTTP probe failed with statuscode: {status}")
-        url = urljoin(url, location)
-        if urlsplit(url).hostname != first:  # another host is not asked, and counts as success
-            return Outcome(
-                success=True, text=f"Probe terminated redirects, Response body: {body}", warning=True
-            )
-    return Outcome(success=False, text=f'Get "{url}": stopped after {_MOST_REDIRECTS} redirects')
-
-
-async def _get(url: str, headers: Mapping[str, str], target: Target) -> tuple[int, str, str]:
+async def _get(url: str, headers: Mapping[str, str], target: Target) -> tuple[int, str]:
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
@@ -138,8 +123,7 @@ async def _get(url: str, headers: Mapping[str, str], target: Target) -> tuple[in
         writer.write("\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""]).encode("latin-1", "replace"))
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         status = int(head[0].split(" ", 2)[1])
-        location = next((line[9:].strip() for line in head if line.lower().startswith("location:")), "")
-        return status, location, (await reader.read(_MOST_READ)).decode(errors="replace")
+        return status, (await reader.read(_MOST_READ)).decode(errors="replace")
     except IndexError as error:
         raise ValueError("no HTTP answer") from error
     finally:

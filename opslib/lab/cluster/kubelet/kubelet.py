@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-
-import psutil
 
 from opslib.core.clock import Clock
 from opslib.lab.cluster.api import Api
@@ -46,11 +43,9 @@ class Kubelet:
     ) -> None:
         self._api, self._state = api, state.resolve()
         loop_s = asyncio.get_running_loop().time()
-        self._node = Node(
-            api, clock, images, addresses, facts, record, self._state, loop_s, backoff_scale, capacity()
-        )
+        self._node = Node(api, clock, images, addresses, facts, record, self._state, loop_s, backoff_scale)
         self.logs = Logs(api, self._node.logs, clock)
-        self.usage = Usage(NODE, self.measured, clock)
+        self.usage = Usage(self.measured, clock)
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -152,8 +147,3 @@ def _start_guard(state: Path) -> subprocess.Popen[bytes]:
 def _let_go(guard: subprocess.Popen[bytes]) -> None:
     if guard.stdin is not None:
         guard.stdin.close()
-
-
-def capacity() -> dict[str, str]:
-    """Return what the node has, as quantities."""
-    return {"cpu": str(os.cpu_count() or 1), "memory": f"{psutil.virtual_memory().total // 1024}Ki"}

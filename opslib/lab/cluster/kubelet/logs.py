@@ -16,7 +16,7 @@ from typing import BinaryIO
 from opslib.core.clock import Clock
 from opslib.lab.cluster.api import Api
 from opslib.lab.cluster.metadata import stamp
-from opslib.lab.cluster.options import Object
+from opslib.lab.cluster.options import LogOptions, Object
 from opslib.lab.cluster.statuses import bad_request
 
 LIMIT = 10 << 20
@@ -84,35 +84,26 @@ class Logs:
     def __init__(self, api: Api, folder: Path, clock: Clock) -> None:
         self._api, self._folder, self._clock = api, folder, clock
 
-    async def read(
-        self,
-        namespace: str,
-        pod: str,
-        container: str,
-        *,
-        previous: bool = False,
-        follow: bool = False,
-        tail_lines: int | None = None,
-        since_s: float | None = None,
-        timestamps: bool = False,
-    ) -> AsyncIterator[bytes]:
+    async def read(self, namespace: str, pod: str, wanted: LogOptions) -> AsyncIterator[bytes]:
         """Return the lines, and with `follow` those to come. Raises StatusError 404 or 400 before the first."""
         found = self._api.get("pods", namespace, pod)
-        name = _chosen(found, container)
+        name = _chosen(found, wanted.container)
         status = _status_of(found, name)
         restarts = int(status.get("restartCount") or 0)
         state = status.get("state") or {}
-        if previous:
+        if wanted.previous:
             if "terminated" not in (status.get("lastState") or {}):
                 raise bad_request(f'previous terminated container "{name}" in pod "{pod}" not found')
             restarts -= "waiting" not in state
         elif not state or ("waiting" in state and "terminated" not in (status.get("lastState") or {})):
             raise bad_request(f'container "{name}" in pod "{pod}" is waiting to start: {_reason(state)}')
         path = log_path(self._folder, found, name, restarts)
-        since = _stamp(self._clock.now_ns() - round(since_s * 1e9)) if since_s is not None else b""
-        on = (lambda: self._is_running(found, name, restarts)) if follow and not previous else (lambda: False)
+        now_ns, since_s = self._clock.now_ns(), wanted.since_s
+        since = _stamp(now_ns - round(since_s * 1e9)) if since_s is not None else b""
+        goes_on = wanted.follow and not wanted.previous
+        on = (lambda: self._is_running(found, name, restarts)) if goes_on else (lambda: False)
         file: BinaryIO = path.open("rb") if path.exists() else io.BytesIO()
-        return _lines(file, tail_lines, since, timestamps=timestamps, goes_on=on)
+        return _lines(file, wanted.tail_lines, since, timestamps=wanted.timestamps, goes_on=on)
 
     def _is_running(self, pod: Object, container: str, restarts: int) -> bool:
         metadata = pod["metadata"]

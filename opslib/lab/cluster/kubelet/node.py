@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -46,7 +46,6 @@ class Node:
     state: Path
     started_s: float
     backoff_scale: float
-    capacity: Mapping[str, str]
 
     @property
     def logs(self) -> Path:

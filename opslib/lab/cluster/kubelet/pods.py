@@ -53,7 +53,7 @@ class PodWorker:
 
     @property
     def sources(self) -> Sources:
-        return Sources(self.pod, self._lookup, self.node.capacity)
+        return Sources(self.pod, self._lookup)
 
     @property
     def has_inits(self) -> bool:
@@ -99,7 +99,9 @@ class PodWorker:
         self._ending.set()
 
     def refresh(self) -> None:
-        """Fill the volumes again: a ConfigMap or Secret has changed."""
+        """Fill the volumes again: a ConfigMap or Secret has changed. Not of a pod that ends: its files go."""
+        if self._ending.is_set():
+            return
         try:
             self.volumes.write()
         except ConfigError as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from opslib.core.quantity import parse_quantity
 from opslib.lab.cluster.kubelet.backoff import Backoff
@@ -79,23 +78,14 @@ class Preparation:
         env = environment(spec, home.sources, base)
         command = spec.get("command") or [*image.command]
         args = spec.get("args") or ([] if spec.get("command") else [*image.args])
-        folder, message = (
-            _below(root, spec.get("workingDir")),
-            _below(root, spec.get("terminationMessagePath") or "dev/termination-log"),
-        )
+        folder = root / (spec.get("workingDir") or "").lstrip("/")
         folder.mkdir(parents=True, exist_ok=True)
-        message.unlink(missing_ok=True)
         limits = (spec.get("resources") or {}).get("limits") or {}
         cpu, memory = limits.get("cpu"), limits.get("memory")
         return Program(
             [expand(word, env) for word in [*command, *args]],
             env,
             folder,
-            message,
             parse_quantity(cpu).nano / 1e9 if cpu else None,
             parse_quantity(memory).whole if memory else None,
         )
-
-
-def _below(root: Path, path: str | None) -> Path:
-    return root / (path or "").lstrip("/")

@@ -81,6 +81,4 @@ class Probe:
             self._watched.tell("Unhealthy", text)
         elif not outcome.success:
             self._watched.tell("Unhealthy", f"{title} probe failed: {outcome.text}")
-        elif outcome.warning:
-            self._watched.tell("ProbeWarning", f"{title} probe warning: {outcome.text}")
         return outcome

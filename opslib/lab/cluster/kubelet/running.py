@@ -17,7 +17,6 @@ from pathlib import Path
 from opslib.lab.cluster.kubelet.limits import Account, hold_cpu, watch_memory
 from opslib.lab.cluster.kubelet.logs import LogFile
 
-_LONGEST_MESSAGE = 4096
 _LOG_END_S = 1.0  # for a log whose pipe somebody outside the session still holds
 
 
@@ -28,17 +27,8 @@ class Program:
     argv: Sequence[str]
     env: Mapping[str, str]
     folder: Path
-    message_path: Path
     cpu_cores: float | None = None
     memory_bytes: int | None = None
-
-    def message(self) -> str:
-        """Return what the program left to be told about its end."""
-        try:
-            with self.message_path.open("rb") as file:
-                return file.read(_LONGEST_MESSAGE).decode(errors="replace")
-        except OSError:
-            return ""
 
 
 class Running:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from opslib.lab.cluster.options import Object
 
 CREATING = {"waiting": {"reason": "ContainerCreating"}}
-INITIALIZING = {"waiting": {"reason": "PodInitializing"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ def _conditions(
     wanted = {
         "PodReadyToStartContainers": ("True" if facts.ip and not facts.over else "False", "", ""),
         "Initialized": _initialized(phase, waiting),
-        "Ready": ready if ready[0] == "False" else _gated(pod, old),
+        "Ready": ready,
         "ContainersReady": ready,
         "PodScheduled": ("True", "", ""),
     }
@@ -127,19 +126,6 @@ def _initialized(phase: str, waiting: Sequence[str]) -> tuple[str, str, str]:
     if waiting:
         text = f"containers with incomplete status: [{' '.join(waiting)}]"
         return "False", "ContainersNotInitialized", text
-    return "True", "", ""
-
-
-def _gated(pod: Object, old: dict[str, Object]) -> tuple[str, str, str]:
-    for gate in pod["spec"].get("readinessGates") or []:
-        kind = gate["conditionType"]
-        if old.get(kind, {}).get("status") != "True":
-            text = (
-                f'the status of pod readiness gate "{kind}" is not "True", but {old[kind]["status"]}'
-                if kind in old
-                else f'corresponding condition of pod readiness gate "{kind}" does not exist.'
-            )
-            return "False", "ReadinessGatesNotReady", text
     return "True", "", ""
 
 

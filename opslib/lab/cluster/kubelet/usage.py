@@ -1,4 +1,4 @@
-"""What pods and the node use, as metrics.k8s.io/v1beta1 objects: processor over the last seconds, resident memory."""
+"""What pods use, as metrics.k8s.io/v1beta1 objects: processor over the last seconds, resident memory."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Measured:
 class Usage:
     """Looks at the containers that `running` names whenever `look` is called, and answers from the last two looks."""
 
-    def __init__(self, node: str, running: Callable[[], Iterable[Measured]], clock: Clock) -> None:
-        self._node, self._running, self._clock = node, running, clock
+    def __init__(self, running: Callable[[], Iterable[Measured]], clock: Clock) -> None:
+        self._running, self._clock = running, clock
         self._looks: dict[int, deque[tuple[int, float]]] = {}  # session -> time and seconds used
 
     def look(self) -> None:
@@ -48,18 +48,11 @@ class Usage:
             cores = self._cores(measured.account)
             if cores is None or (namespace and metadata["namespace"] != namespace):
                 continue
-            pod = found.setdefault(metadata["uid"], self._object("PodMetrics", measured.pod))
+            pod = found.setdefault(metadata["uid"], self._object(measured.pod))
             pod.setdefault("containers", []).append(
                 {"name": measured.container, "usage": _usage(cores, measured.account.memory())}
             )
         return list(found.values())
-
-    def nodes(self) -> list[Object]:
-        """Return the metrics of the node: the sum of what its containers use."""
-        every = [m.account for m in self._running()]
-        cores = sum(self._cores(account) or 0.0 for account in every)
-        node = self._object("NodeMetrics", {"metadata": {"name": self._node}})
-        return [{**node, "usage": _usage(cores, sum(account.memory() for account in every))}]
 
     def _cores(self, account: Account) -> float | None:
         looks = self._looks.get(account.session)
@@ -68,11 +61,11 @@ class Usage:
         (begin_ns, before_s), (end_ns, after_s) = looks[0], looks[-1]
         return (after_s - before_s) / max((end_ns - begin_ns) / 1e9, 1e-9)
 
-    def _object(self, kind: str, of: Object) -> Object:
+    def _object(self, of: Object) -> Object:
         now = stamp(self._clock.now_ns())
         kept = {k: of["metadata"][k] for k in ("name", "namespace", "labels") if k in of["metadata"]}
         return {
-            "kind": kind,
+            "kind": "PodMetrics",
             "apiVersion": "metrics.k8s.io/v1beta1",
             "metadata": {**kept, "creationTimestamp": now},
             "timestamp": now,

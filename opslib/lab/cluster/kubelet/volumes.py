@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opslib.lab.cluster.kubelet.env import ConfigError, Sources, content, field, resource_field
+from opslib.lab.cluster.kubelet.env import ConfigError, Sources, content, field
 from opslib.lab.cluster.options import Object
 
 
@@ -89,7 +89,8 @@ class Volumes:
         if source == "serviceAccountToken":
             return {of["path"]: self.mint(self.pod).encode()}
         if source == "downwardAPI":
-            return {item["path"]: self._downward(item).encode() for item in of.get("items") or []}
+            paths = {i["path"]: (i.get("fieldRef") or {}).get("fieldPath", "") for i in of.get("items") or []}
+            return {name: field(self.pod, path).encode() for name, path in paths.items()}
         data = content("configmaps" if source == "configMap" else "secrets", of, self.sources.lookup)
         if not of.get("items"):
             return data
@@ -97,13 +98,6 @@ class Volumes:
         if missing and not of.get("optional"):
             raise ConfigError(f"references non-existent config key: {missing[0]}")
         return {item["path"]: data[item["key"]] for item in of["items"] if item["key"] in data}
-
-    def _downward(self, item: Mapping[str, Any]) -> str:
-        if "fieldRef" in item:
-            return field(self.pod, item["fieldRef"]["fieldPath"])
-        reference = item["resourceFieldRef"]
-        containers = {c["name"]: c for c in self.pod["spec"]["containers"]}
-        return resource_field(containers[reference["containerName"]], reference, self.sources.capacity)
 
 
 def _inside(root: Path, path: str) -> Path:

@@ -114,15 +114,17 @@ class Services:
         metadata = obj["metadata"]
         if resource != "services":
             service = (metadata.get("labels") or {}).get("kubernetes.io/service-name", "")
-            slices = self._slices.setdefault((metadata["namespace"], service), {})
-            slices.pop(metadata["name"], None)
-            if not gone:
-                slices[metadata["name"]] = obj
+            key = (metadata["namespace"], service)
+            rest = {n: each for n, each in self._slices.pop(key, {}).items() if n != metadata["name"]}
+            if slices := rest if gone else {**rest, metadata["name"]: obj}:
+                self._slices[key] = slices
             return
         key = (metadata["namespace"], metadata["name"])
         before, after = self._services.pop(key, None), None if gone else obj
         if after is not None:
             self._services[key] = after
+        else:
+            self._turns = {turn: count for turn, count in self._turns.items() if turn[0] != key}
         for address in _addresses(before) - _addresses(after):
             self._accepting.pop(address).cancel()
         for address in _addresses(after) - _addresses(before):
