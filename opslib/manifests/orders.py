@@ -16,8 +16,8 @@ from opslib.core.errors import NotFoundError, RefusedError, UsageError, near_nam
 from opslib.core.plan import Plan, Step
 from opslib.kube import Cluster, Object, Ref
 from opslib.manifests.pods import mapping, mappings
-from opslib.manifests.rollouts import Edit, edit, pause, restart, resume, scale, undo
-from opslib.manifests.workloads import look_at
+from opslib.manifests.rollouts import Edit, carry_out_now, edit, pause, restart, resume, scale, undo
+from opslib.manifests.workloads import Workload, look_at
 
 Action = Literal["set image", "undo", "restart", "scale", "pause", "resume"]
 # Those that make pods anew, and so are waited for and undone when they fail.
@@ -41,7 +41,7 @@ class Order:
     replicas: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if value not in {"", 0} or key == "action"}
+        return asdict(self)
 
 
 def workload_ref(text: str, namespace: str) -> Ref:
@@ -76,9 +76,8 @@ def plan_order(cluster: Cluster, ref: Ref, order: Order, *, environment: str, cl
         RefusedError: it is so already, or the workload is paused.
     """
     order = checked_order(order)
-    made = edit_of(cluster, ref, order, clock)
+    made = carry_out_now(cluster, lambda: edit_of(cluster, ref, order, clock), dry_run=True)
     obj = look_at(cluster, ref).object
-    cluster.patch(ref, made.operations, dry_run=True)
     metadata = obj["metadata"]
     expects = {"uid": metadata["uid"], "generation": metadata.get("generation", 0)}
     step = Step(order.action, ref.identity, order.to_dict(), expects)
@@ -127,14 +126,10 @@ def set_image(cluster: Cluster, ref: Ref, image: str, container: str = "") -> Ed
     )
 
 
-def way_back(cluster: Cluster, ref: Ref, order: Order) -> dict[str, Any] | None:
+def way_back(workload: Workload, order: Order) -> dict[str, Any] | None:
     """Return the order that undoes an order, as it is journalled before the write; None where nothing is to be undone."""
-    workload = look_at(cluster, ref)
-    spec = mapping(workload.object, "spec")
     if order.action == "scale":
-        return Order("scale", replicas=int(spec.get("replicas", 1))).to_dict() | {
-            "replicas": spec.get("replicas", 1)
-        }
+        return Order("scale", replicas=mapping(workload.object, "spec").get("replicas", 1)).to_dict()
     if order.action in {"pause", "resume"}:
         return Order("resume" if order.action == "pause" else "pause").to_dict()
     return Order("undo", template_hash=workload.current).to_dict() if workload.current else None

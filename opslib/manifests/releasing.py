@@ -14,7 +14,7 @@ from opslib.core.changes import has_intent
 from opslib.core.errors import OpslibError, RefusedError
 from opslib.core.outcome import Outcome
 from opslib.core.plan import Plan
-from opslib.kube import Object, Ref
+from opslib.kube import Ref, ref_of
 from opslib.manifests.apply import Applied, apply_plan
 from opslib.manifests.entries import Entry
 from opslib.manifests.health import Health, health
@@ -25,13 +25,12 @@ from opslib.manifests.owners import MANAGER
 from opslib.manifests.placing import rank
 from opslib.manifests.plan import SetPlan
 from opslib.manifests.previous import Previous, keep, kept, previous_of, refs_of
-from opslib.manifests.serving import Serving, Smoke, serving, smoke, smoke_paths
+from opslib.manifests.serving import Serving, Smoke, await_serving, smoke, smoke_paths
 from opslib.manifests.trouble import Restarts, restarts_of
 from opslib.manifests.updating import AbortedError, Ended, Way, rollout_record, served_record
 from opslib.manifests.waiting import Rollout, rollout_status
 from opslib.manifests.workloads import KINDS, look_at
 
-_SERVING_S = 15.0
 _LOOK_S = 0.5
 
 
@@ -45,14 +44,11 @@ class Release:
 
 
 def release(way: Way, plan: Plan, wanted: Release) -> Ended:
-    """Carry out an approved plan. Raises nothing once it has begun: how it ended is returned."""
+    """Carry out an approved plan. Raises RefusedError, ClusterError before the journal says that it began."""
     inventory = wanted.planned.inventory
     workloads = workloads_of(wanted.planned.entries)
-    try:
-        with locked(way.cluster, workloads, way.folder.name, way.clock):
-            return _begun(way, plan, wanted, inventory, workloads)
-    except RefusedError as error:
-        return Ended("aborted", Outcome.REFUSED, str(error), {"hint": error.hint})
+    with locked(way.cluster, workloads, way.folder.name, way.clock):
+        return _begun(way, plan, wanted, inventory, workloads)
 
 
 def workloads_of(entries: Iterable[Entry]) -> list[Ref]:
@@ -81,12 +77,14 @@ def _begun(way: Way, plan: Plan, wanted: Release, inventory: Ref, workloads: lis
         return _watched(way, wanted, back, workloads, before)
     except AbortedError:
         return go_back(way, back, "it was asked to abort")
+    except OpslibError as error:
+        return go_back(way, back, f"it cannot be watched: {error}")
 
 
 def _way_back(way: Way, inventory: Ref, wanted: Release) -> dict[str, Any]:
     """Keep the way back in the cluster; where the Namespace comes with the set itself, only what is new need be known."""
     previous = previous_of(way.cluster, wanted.planned.entries, inventory)
-    back: dict[str, Any] = {"kind": "release", "inventory": inventory.identity}
+    back: dict[str, Any] = {"inventory": inventory.identity}
     if way.cluster.get(Ref("v1", "Namespace", "", inventory.namespace)) is not None:
         return back | {"known": keep(way.cluster, inventory, previous)}
     return back | {"created": [ref.identity for ref in previous.created]}
@@ -133,7 +131,7 @@ def _judged(
     failed = [f"{ref}: {h.reason}" for ref, h in others if h.state in {"failed", "progressing"}]
     if failed:
         return go_back(way, back, failed[0], details)
-    services, calls = await_services(way, wanted.manifests)
+    services, calls = await_services(way, wanted.planned.entries)
     details |= {"serving": [served_record(s) for s in services], "calls": [_call(c) for c in calls]}
     bad = [f"{s.service}: {s.reason}" for s in services if s.outcome is Outcome.FAIL]
     bad += [f"{c.url}: {c.reason}" for c in calls if c.outcome is Outcome.FAIL]
@@ -159,37 +157,20 @@ def await_others(way: Way, entries: Iterable[Entry]) -> list[tuple[Ref, Health]]
         way.clock.sleep(_LOOK_S)
 
 
-def await_services(way: Way, manifests: Iterable[Manifest]) -> tuple[list[Serving], list[Smoke]]:
-    """Return what the set's Services lead to and answer; they are given a moment to follow."""
-    end_s = way.clock.monotonic_s() + _SERVING_S
-    bodies = [_placed(way, m.body) for m in manifests]
-    refs = [_ref(b) for b in bodies if b["kind"] in KINDS]
-    while True:
-        workloads = [look_at(way.cluster, ref) for ref in refs]
-        services = [b for b in bodies if b["kind"] == "Service"]
-        found = [serving(way.cluster, service, workloads) for service in services]
-        judged = [s for s in found if s.outcome is not Outcome.NO_DATA]
-        if all(s.outcome is Outcome.PASS for s in judged) or way.clock.monotonic_s() >= end_s:
-            break
-        way.clock.sleep(_LOOK_S)
-    ingresses = [live for b in bodies if b["kind"] == "Ingress" and (live := way.cluster.get(_ref(b)))]
+def await_services(way: Way, entries: Iterable[Entry]) -> tuple[list[Serving], list[Smoke]]:
+    """Return what the set's Services lead to and answer."""
+    there = [e for e in entries if e.action != "prune"]
+    services = [e.body for e in there if e.ref.kind == "Service"]
+    refs = [e.ref for e in there if e.ref.kind in KINDS]
+    judged, workloads = await_serving(way.cluster, services, refs, way.clock)
+    ingresses = way.cluster.get_all([e.ref for e in there if e.ref.kind == "Ingress"])
     calls = [
         call
-        for ingress in ingresses
+        for ingress in ingresses.values()
         for service in services
         for call in smoke(ingress, service, smoke_paths(service, workloads))
     ]
     return judged, calls
-
-
-def _placed(way: Way, body: Object) -> Object:
-    metadata = body["metadata"]
-    return {**body, "metadata": {**metadata, "namespace": metadata.get("namespace") or way.cluster.namespace}}
-
-
-def _ref(body: Object) -> Ref:
-    metadata = body["metadata"]
-    return Ref(body["apiVersion"], body["kind"], metadata["namespace"], metadata["name"])
 
 
 def _call(call: Smoke) -> dict[str, Any]:
@@ -204,7 +185,7 @@ def go_back(
     way.journal.write("rolling_back", text=reason, back=dict(back))
     try:
         failed = _put_back(way, Ref.of_identity(back["inventory"]), back)
-    except (OpslibError, AbortedError) as error:
+    except OpslibError as error:
         failed = str(error)
     if failed:
         text = f"{reason}; the way back failed: {failed}"
@@ -220,7 +201,7 @@ def _put_back(way: Way, inventory: Ref, back: Mapping[str, Any]) -> str:
         before = Previous((), tuple(map(Ref.of_identity, back["created"])), {})
     bodies = sorted(before.bodies, key=lambda body: rank(body["kind"]))
     for body in bodies:
-        way.journal.write("putting_back", text=f"put back {_named(body)}")
+        way.journal.write("putting_back", text=f"put back {ref_of(body)}")
         way.cluster.apply(body, manager=MANAGER, force=True)
     for ref in sorted(before.created, key=lambda ref: -rank(ref.kind)):
         live = None if ref.kind in GUARDED else way.cluster.get(ref)
@@ -234,8 +215,3 @@ def _put_back(way: Way, inventory: Ref, back: Mapping[str, Any]) -> str:
     )
     bad = [str(r) for r in results if isinstance(r, OpslibError) or r.ending not in {"complete", "suspended"}]
     return bad[0] if bad else ""
-
-
-def _named(body: Object) -> str:
-    metadata = body["metadata"]
-    return str(Ref(body["apiVersion"], body["kind"], metadata.get("namespace", ""), metadata["name"]))

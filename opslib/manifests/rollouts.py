@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from opslib.core.clock import Clock
 from opslib.core.errors import ConflictError, NotFoundError, RefusedError
+from opslib.core.windows import NS_PER_S, rfc3339
 from opslib.kube import Cluster, Object, Ref
 from opslib.manifests.pods import mapping, mappings
 from opslib.manifests.workloads import (
@@ -68,7 +68,6 @@ class Edit:
     summary: str
     operations: tuple[Object, ...]
     warnings: tuple[str, ...] = ()
-    subresource: str = ""
     generation: int = 0  # of the object that it was made from
 
 
@@ -181,7 +180,7 @@ def restart(cluster: Cluster, ref: Ref, clock: Clock) -> Edit:
     """Return the edit that replaces all pods by the strategy of the workload. Raises RefusedError where it is paused."""
     obj = _found(cluster, ref)
     _refuse_paused(obj, "restarted")
-    now = datetime.fromtimestamp(clock.now_ns() // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = rfc3339(clock.now_ns() // NS_PER_S * NS_PER_S)
     annotations = mapping(obj, "spec", "template", "metadata", "annotations") | {RESTARTED_AT: now}
     metadata = mapping(obj, "spec", "template", "metadata") | {"annotations": annotations}
     operation = {"op": "add", "path": "/spec/template/metadata", "value": metadata}
@@ -204,7 +203,7 @@ def scale(cluster: Cluster, ref: Ref, replicas: int) -> Edit:
     return edit(obj, ref, f"scale {ref} from {before} to {replicas}", [operation], warnings)
 
 
-def carry_out_now(cluster: Cluster, make: Callable[[], Edit]) -> Edit:
+def carry_out_now(cluster: Cluster, make: Callable[[], Edit], *, dry_run: bool = False) -> Edit:
     """Make an edit and send it, again where only the status has changed in between; return what was sent.
 
     Raises ConflictError where somebody else has changed what is wanted of the object meanwhile.
@@ -218,7 +217,7 @@ def carry_out_now(cluster: Cluster, make: Callable[[], Edit]) -> Edit:
             )
         generation = made.generation
         try:
-            carry_out(cluster, made)
+            carry_out(cluster, made, dry_run=dry_run)
         except ConflictError:
             if not left:
                 raise
@@ -229,7 +228,7 @@ def carry_out_now(cluster: Cluster, make: Callable[[], Edit]) -> Edit:
 
 def carry_out(cluster: Cluster, edit: Edit, *, dry_run: bool = False) -> Object:
     """Send an edit. Raises ConflictError where the object has changed since the edit was made."""
-    return cluster.patch(edit.ref, edit.operations, dry_run=dry_run, subresource=edit.subresource)
+    return cluster.patch(edit.ref, edit.operations, dry_run=dry_run)
 
 
 def edit(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from opslib.core.settings import Settings, load_environment
 from opslib.kube import Cluster, connect_cluster
 from opslib.manifests.check import Flaw, Severity, check_manifests, in_place_flaws
 from opslib.manifests.driven import Change, change_folder, start_change, watch_change
-from opslib.manifests.model import Manifest
 from opslib.manifests.orders import Action, Order, plan_order, workload_ref
 from opslib.manifests.plan import MAX_PRUNE, SetPlan
 from opslib.manifests.rights import preflight_cluster
@@ -49,7 +48,6 @@ class Planned:
     flaws: tuple[Flaw, ...] = ()
     entries: SetPlan | None = None
     revisions: tuple[Revision, ...] = ()
-    manifests: tuple[Manifest, ...] = field(default=(), repr=False)
     release: ReleaseSet | None = None
 
 
@@ -57,10 +55,11 @@ def check_cluster(
     environment: str, *, changes: bool = True, settings: Settings | None = None
 ) -> tuple[Check, ...]:
     """Check that the environment's cluster answers and that no right is missing. Raises UsageError without a cluster."""
-    settings = settings or Settings.from_environ()
-    return preflight_cluster(
-        connect_cluster(load_environment(environment, settings), settings), changes=changes
-    )
+    return preflight_cluster(_connected(environment, settings or Settings.from_environ()), changes=changes)
+
+
+def _connected(environment: str, settings: Settings) -> Cluster:
+    return connect_cluster(load_environment(environment, settings), settings)
 
 
 def plan_release(
@@ -77,10 +76,11 @@ def plan_release(
 ) -> Planned:
     """Read, check and plan a set: nothing is written but, under the runner, the plan itself.
 
-    `path` names files and folders, several with commas; `opslib:lab/manifests` is the shop of the lab. `severities` weighs rules otherwise: `privileged=warning,image-latest=off`. Raises as the parts do.
+    `path` names files and folders, several with commas; `opslib:lab/manifests` is the shop of the lab. `severities`
+    weighs rules otherwise: `privileged=warning,image-latest=off`. Raises as the parts do.
     """
     settings = settings or Settings.from_environ()
-    cluster = connect_cluster(load_environment(environment, settings), settings)
+    cluster = _connected(environment, settings)
     paths = tuple(_path(part, settings) for part in path.split(",") if part)
     wanted = ReleaseSet(
         release, paths, str(settings.cwd / images) if images else "", tuple(take_over), max_prune=max_prune
@@ -104,9 +104,7 @@ def plan_release(
         _blocked(planned, flaws),
         flaws,
         planned,
-        (),
-        manifests,
-        wanted,
+        release=wanted,
     )
     return _saved(found)
 
@@ -146,7 +144,7 @@ def plan_rollout(
 ) -> Planned:
     """Plan one of kubectl's rollout actions on a workload (`deploy/payment`). Raises as `plan_order`."""
     settings = settings or Settings.from_environ()
-    cluster = connect_cluster(load_environment(environment, settings), settings)
+    cluster = _connected(environment, settings)
     ref = workload_ref(workload, cluster.namespace)
     order = Order(action, image, container, revision, replicas=replicas)
     plan = plan_order(cluster, ref, order, environment=environment, clock=SystemClock())

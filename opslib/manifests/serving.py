@@ -12,15 +12,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from opslib.core.clock import Clock
 from opslib.core.outcome import Outcome
 from opslib.core.words import printable
 from opslib.kube import Cluster, Object, Ref
 from opslib.manifests.health import number
 from opslib.manifests.pods import mapping, mappings
-from opslib.manifests.workloads import Workload, is_leaving
+from opslib.manifests.workloads import Workload, is_leaving, look_at
 
 SMOKE_PATH = "opslib/smoke-path"
 _TIMEOUT_S = 5.0
+_FOLLOW_S = 15.0  # EndpointSlices follow pods with a delay
+_LOOK_S = 0.5
 _SERVICE = "kubernetes.io/service-name"
 
 
@@ -66,6 +69,20 @@ def serving(cluster: Cluster, service: Object, workloads: Iterable[Workload]) ->
     if not fresh:
         return Serving(ref, Outcome.FAIL, "none of its ready addresses is a new pod", 0, len(uids))
     return Serving(ref, Outcome.PASS, f"{fresh} new pods are behind it", fresh, len(set(uids)) - fresh)
+
+
+def await_serving(
+    cluster: Cluster, services: Iterable[Object], refs: Iterable[Ref], clock: Clock
+) -> tuple[list[Serving], list[Workload]]:
+    """Return what Services lead to, those that can be judged, and the workloads; they are given a moment to follow."""
+    fronts, wanted, end_s = list(services), list(refs), clock.monotonic_s() + _FOLLOW_S
+    while True:
+        workloads = [look_at(cluster, ref) for ref in wanted]
+        found = [serving(cluster, service, workloads) for service in fronts]
+        judged = [s for s in found if s.outcome is not Outcome.NO_DATA]
+        if all(s.outcome is Outcome.PASS for s in judged) or clock.monotonic_s() >= end_s:
+            return judged, workloads
+        clock.sleep(_LOOK_S)
 
 
 def _selects(selector: Mapping[str, Any], template: Mapping[str, Any]) -> bool:

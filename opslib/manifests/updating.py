@@ -17,17 +17,14 @@ from opslib.core.clock import Clock
 from opslib.core.errors import OpslibError, RefusedError
 from opslib.core.outcome import Outcome
 from opslib.core.plan import Plan, Step
-from opslib.kube import Cluster, Object, Ref
+from opslib.kube import Cluster, Object, Ref, ref_of
 from opslib.manifests.leases import locked
 from opslib.manifests.orders import ROLLING, Order, edit_of, order_of, way_back
 from opslib.manifests.rollouts import Edit, carry_out_now
-from opslib.manifests.serving import Serving, serving
+from opslib.manifests.serving import Serving, await_serving
 from opslib.manifests.trouble import Restarts, restarts_of
 from opslib.manifests.waiting import Progress, Rollout, Wait, rollout_status
-from opslib.manifests.workloads import look_at
-
-_SERVING_S = 15.0  # EndpointSlices follow pods with a delay
-_LOOK_S = 0.5
+from opslib.manifests.workloads import Workload, look_at
 
 
 class AbortedError(Exception):
@@ -72,25 +69,18 @@ class Ended:
 
 
 def update(way: Way, plan: Plan) -> Ended:
-    """Carry out the plan of an order. Raises ClusterError before the first write alone."""
+    """Carry out the plan of an order. Raises RefusedError, ClusterError before the journal says that it began."""
     (step,) = plan.steps
     ref = Ref.of_identity(step.object)
-    try:
-        with locked(way.cluster, [ref], way.folder.name, way.clock):
-            return _updated(way, ref, step)
-    except RefusedError as error:
-        return Ended("aborted", Outcome.REFUSED, str(error), {"hint": error.hint})
+    with locked(way.cluster, [ref], way.folder.name, way.clock):
+        return _updated(way, ref, step)
 
 
 def _updated(way: Way, ref: Ref, step: Step) -> Ended:
     order = order_of(step.patch)
-    try:
-        live = _still(way.cluster, ref, step.expects)
-        edit = edit_of(way.cluster, ref, order, way.clock)
-        back = way_back(way.cluster, ref, order)
-    except RefusedError as error:
-        return Ended("aborted", Outcome.REFUSED, str(error))
-    before = restarts_of(look_at(way.cluster, ref).pods)
+    workload = _still(way.cluster, ref, step.expects)
+    edit = edit_of(way.cluster, ref, order, way.clock)
+    back = way_back(workload, order)
     way.journal.write(
         "began",
         kind="rollout",
@@ -103,28 +93,29 @@ def _updated(way: Way, ref: Ref, step: Step) -> Ended:
     try:
         carry_out_now(way.cluster, lambda: edit_of(way.cluster, ref, order, way.clock))
     except OpslibError as error:
-        if _still_or_none(way.cluster, ref, live):
+        if _is_unchanged(way.cluster, workload.object):
             return Ended("aborted", _outcome_of(error), f"nothing was changed: {error}")
         return roll_back(way, ref, back, f"the write was cut off: {error}")
     way.journal.write("written", text=edit.summary)
     if order.action not in ROLLING:
         return Ended("finished", Outcome.PASS, edit.summary)
-    return _watched(way, edit, back, before)
+    return _watched(way, edit, back, restarts_of(workload.pods))
 
 
 def _watched(way: Way, edit: Edit, back: Mapping[str, Any] | None, before: Restarts) -> Ended:
-    ref = edit.ref
+    ref, details = edit.ref, dict[str, Any]()
     try:
         result = rollout_status(way.cluster, ref, way.clock, wait=way.wait, before=before, progress=way.note)
+        details["rollout"] = rollout_record(result)
+        if not result.ok:
+            return roll_back(way, ref, back, f"{result.ending}: {result.reason}", details)
+        services = way.cluster.list_objects(way.cluster.kind("v1", "Service"), ref.namespace)
+        served, _ = await_serving(way.cluster, services, [ref], way.clock)
     except AbortedError:
-        return roll_back(way, ref, back, "it was asked to abort")
+        return roll_back(way, ref, back, "it was asked to abort", details)
     except OpslibError as error:
-        return roll_back(way, ref, back, f"it cannot be watched: {error}")
-    details: dict[str, Any] = {"rollout": rollout_record(result)}
-    if not result.ok:
-        return roll_back(way, ref, back, f"{result.ending}: {result.reason}", details)
-    served = await_serving(way.cluster, ref, way.clock)
-    details |= {"serving": [served_record(s) for s in served]}
+        return roll_back(way, ref, back, f"it cannot be watched: {error}", details)
+    details["serving"] = [served_record(s) for s in served]
     bad = [s for s in served if s.outcome is Outcome.FAIL]
     if bad:
         return roll_back(way, ref, back, f"{bad[0].service}: {bad[0].reason}", details)
@@ -162,39 +153,26 @@ def _put_back(way: Way, ref: Ref, order: Order) -> Rollout | None:
     return rollout_status(way.cluster, ref, way.clock, wait=way.wait, progress=way.tell)
 
 
-def _still(cluster: Cluster, ref: Ref, expects: Mapping[str, Any]) -> Object:
-    """Return the object where it is what was planned for. Raises RefusedError."""
-    live = look_at(cluster, ref).object
-    metadata = live["metadata"]
+def _still(cluster: Cluster, ref: Ref, expects: Mapping[str, Any]) -> Workload:
+    """Return the workload where it is what was planned for. Raises RefusedError."""
+    workload = look_at(cluster, ref)
+    metadata = workload.object["metadata"]
     if (metadata["uid"], metadata.get("generation", 0)) != (expects["uid"], expects["generation"]):
         raise RefusedError(f"{ref} has been changed since it was planned", hint="plan again")
-    return live
+    return workload
 
 
-def _still_or_none(cluster: Cluster, ref: Ref, live: Object) -> bool:
+def _is_unchanged(cluster: Cluster, before: Object) -> bool:
     """Tell whether a write that failed has changed nothing; what cannot be asked counts as changed."""
     try:
-        now = cluster.get(ref)
+        now = cluster.get(ref_of(before))
     except OpslibError:
         return False
-    return now is not None and now["metadata"].get("generation") == live["metadata"].get("generation")
+    return now is not None and now["metadata"].get("generation") == before["metadata"].get("generation")
 
 
 def _outcome_of(error: OpslibError) -> Outcome:
     return Outcome.REFUSED if isinstance(error, RefusedError) else Outcome.ERROR
-
-
-def await_serving(cluster: Cluster, ref: Ref, clock: Clock) -> list[Serving]:
-    """Return what the Services in front of a workload lead to; they are given a moment to follow."""
-    end_s = clock.monotonic_s() + _SERVING_S
-    while True:
-        workload = look_at(cluster, ref)
-        services = cluster.list_objects(cluster.kind("v1", "Service"), ref.namespace)
-        found = [serving(cluster, service, [workload]) for service in services]
-        judged = [s for s in found if s.outcome is not Outcome.NO_DATA]
-        if all(s.outcome is Outcome.PASS for s in judged) or clock.monotonic_s() >= end_s:
-            return judged
-        clock.sleep(_LOOK_S)
 
 
 def rollout_record(result: Rollout) -> dict[str, Any]:
@@ -206,7 +184,7 @@ def rollout_record(result: Rollout) -> dict[str, Any]:
         "reason": result.reason,
         "seconds": result.seconds,
         "revision": last.revision if last else 0,
-        "health": health_record(last) if last else "",
+        "health": f"{last.health.state}: {last.health.reason}" if last else "",
         "causes": [
             {
                 **asdict(cause.trouble),
@@ -217,10 +195,6 @@ def rollout_record(result: Rollout) -> dict[str, Any]:
             for cause in result.causes
         ],
     }
-
-
-def health_record(progress: Progress) -> str:
-    return f"{progress.health.state}: {progress.health.reason}"
 
 
 def served_record(found: Serving) -> dict[str, Any]:

@@ -131,13 +131,12 @@ def investigation_preflight(environment: str, settings: Settings) -> Sequence[Ch
 
 def cluster_preflight(environment: str, settings: Settings) -> Sequence[Check]:
     """Ask the cluster of an environment whether it answers and what we may do; nothing where it names none."""
-    from opslib.kube import connect_cluster  # noqa: PLC0415 - a third of a second
-    from opslib.manifests.rights import preflight_cluster  # noqa: PLC0415
+    from opslib.manifests import check_cluster  # noqa: PLC0415 - a third of a second
 
     named = load_environment(environment, settings)
     if not (named.kube_context or named.kubeconfig):
         return ()
-    return preflight_cluster(connect_cluster(named, settings), changes=True)
+    return check_cluster(environment, settings=settings)
 
 
 def check_client(name: str) -> Check:

@@ -4,26 +4,12 @@ import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from fake_api import FakeClock
+
 from opslib.core.errors import OpslibError
 from opslib.kube import Change, Kind, Object, Ref
 
 REF = Ref("apps/v1", "Deployment", "shop", "payment")
-
-
-class Clock:
-    """Sleeping moves it, and so does every scene of a watch."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_000_000.0
-
-    def now_ns(self) -> int:
-        return int(self.now_s * 1e9)
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-    def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
 
 
 class World:
@@ -32,7 +18,8 @@ class World:
     namespace = "shop"
 
     def __init__(self, *objects: Object) -> None:
-        self.clock = Clock()
+        self.clock = FakeClock()
+        self.clock.now_s = 1_000_000.0
         self.objects: dict[tuple[str, str], Object] = {}
         self.scenes: list[Callable[[], Any]] = []
         self.step_s = 1.0

@@ -3,23 +3,23 @@
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_server import Practice
+from cluster_server import Practice, until
 from test_rollouts_practice import web
 
 from opslib.core.changes import journal_lines, send_intent
 from opslib.core.clock import SystemClock
 from opslib.core.errors import RefusedError, UsageError
 from opslib.core.outcome import Outcome
+from opslib.core.plan import Plan
 from opslib.core.settings import Environment, Settings
 from opslib.kube import Client, Ref, connect_cluster
 from opslib.manifests.driven import Change, drive, start_change, watch_change
 from opslib.manifests.orders import Order, plan_order
+from opslib.manifests.sets import ReleaseSet
 from opslib.manifests.waiting import rollout_status
 from opslib.manifests.workloads import hash_of, look_at
 
@@ -28,14 +28,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 SPACE = "changes"
 REF = Ref("apps/v1", "Deployment", SPACE, "web")
 CLOCK = SystemClock()
-
-
-def until(condition: Callable[[], Any], within_s: float = 30) -> Any:
-    end_s = time.monotonic() + within_s
-    while not (found := condition()):
-        assert time.monotonic() < end_s, "it did not come true in time"
-        time.sleep(0.05)
-    return found
 
 
 def long(value: Any) -> Any:
@@ -48,20 +40,35 @@ def phases_of(*names: str) -> list[Any]:
     return ["written", *map(long, names)]
 
 
-class Operator:
-    """Somebody with an environment, a cluster and a folder for each change."""
+class Person:
+    """Somebody with an environment, a Namespace of a cluster, and a folder for each change."""
 
-    def __init__(self, practice: Practice, root: Path) -> None:
+    def __init__(self, practice: Practice, root: Path, space: str) -> None:
         self.root, self.number = root, 0
         (root / "opslib.toml").write_text(
-            f'[environments.x]\nkubeconfig = "{practice.kubeconfig}"\nnamespace = "{SPACE}"\n'
+            f'[environments.x]\nkubeconfig = "{practice.kubeconfig}"\nnamespace = "{space}"\n'
         )
         self.settings = Settings(root)
-        environment = Environment("x", kubeconfig=str(practice.kubeconfig), namespace=SPACE)
+        environment = Environment("x", kubeconfig=str(practice.kubeconfig), namespace=space)
         self.cluster: Client = connect_cluster(environment, self.settings)
         self.cluster.apply(
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}, manager="t"
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}}, manager="t"
         )
+
+    def begin(self, plan: Plan, release: ReleaseSet | None = None) -> Path:
+        """Have a plan carried out; return the folder of the change."""
+        self.number += 1
+        folder = self.root / f"change-{self.number}"
+        folder.mkdir()
+        start_change(folder, plan, self.settings, environment="x", deadline_s=60, release=release)
+        return folder
+
+
+class Operator(Person):
+    """Somebody who gives orders to one Deployment."""
+
+    def __init__(self, practice: Practice, root: Path) -> None:
+        super().__init__(practice, root, SPACE)
         body = web()
         body["metadata"]["namespace"] = SPACE
         self.cluster.apply(body, manager="opslib")
@@ -70,15 +77,8 @@ class Operator:
     def plan(self, **order: Any):
         return plan_order(self.cluster, REF, Order(**order), environment="x", clock=CLOCK)
 
-    def start(self, plan, deadline_s: float = 60) -> Path:
-        self.number += 1
-        folder = self.root / f"change-{self.number}"
-        folder.mkdir()
-        start_change(folder, plan, self.settings, environment="x", deadline_s=deadline_s)
-        return folder
-
     def carried_out(self, **order: Any) -> Change:
-        return watch_change(self.start(self.plan(**order)))
+        return watch_change(self.begin(self.plan(**order)))
 
     @property
     def image(self) -> str:
@@ -109,7 +109,7 @@ def test_an_order_is_carried_out_and_the_way_back_was_written_first(operator: Op
 
 def test_what_does_not_come_up_is_rolled_back_and_explained(operator: Operator) -> None:
     shown: list[str] = []
-    folder = operator.start(operator.plan(action="set image", image="web:nope"))
+    folder = operator.begin(operator.plan(action="set image", image="web:nope"))
     change = watch_change(folder, shown.append)
 
     assert (change.outcome, operator.image) == (Outcome.ROLLED_BACK, "web:v1")
@@ -124,7 +124,7 @@ def test_a_plan_for_what_has_changed_since_is_refused(operator: Operator) -> Non
     plan = operator.plan(action="scale", replicas=3)
     assert plan.token == operator.plan(action="scale", replicas=3).token
     assert operator.carried_out(action="pause").outcome is Outcome.PASS
-    change = watch_change(operator.start(plan))
+    change = watch_change(operator.begin(plan))
 
     assert change.outcome is Outcome.REFUSED
     assert "changed since" in change.summary
@@ -135,7 +135,7 @@ def test_a_plan_for_what_has_changed_since_is_refused(operator: Operator) -> Non
 def test_whoever_asks_to_abort_gets_the_way_back(operator: Operator) -> None:
     before = operator.image
     slow = operator.plan(action="set image", image="web:stuck")
-    folder = operator.start(slow)
+    folder = operator.begin(slow)
     send_intent(folder, "abort")
     change = watch_change(folder)
 
@@ -146,7 +146,7 @@ def test_whoever_asks_to_abort_gets_the_way_back(operator: Operator) -> None:
 @pytest.mark.parametrize("phase", phases_of("driving", "began", "writing", "waiting", "rolling_back"))
 def test_a_driver_killed_at_any_step_leaves_a_way_back(operator: Operator, phase: str) -> None:
     before = operator.image
-    folder = operator.start(operator.plan(action="set image", image="web:nope"))
+    folder = operator.begin(operator.plan(action="set image", image="web:nope"))
 
     def reached() -> int | None:
         return next((line["pid"] for line in journal_lines(folder) if line["phase"] == phase), None)
@@ -181,7 +181,7 @@ def test_no_plan_or_journal_holds_a_pod_template(operator: Operator) -> None:
     operator.cluster.apply(body, manager="opslib", force=True)
     assert rollout_status(operator.cluster, REF, CLOCK).ok
     plan = operator.plan(action="undo")
-    change = watch_change(operator.start(plan))
+    change = watch_change(operator.begin(plan))
 
     assert change.outcome is Outcome.PASS
     written = "".join(path.read_text() for path in change.folder.iterdir() if path.is_file())

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 import yaml
-from cluster_server import Practice
-from test_changes_practice import long, phases, phases_of, until
+from cluster_server import Practice, until
+from test_changes_practice import Person, long, phases, phases_of
 from test_rollouts_practice import web
 
 from opslib.core.changes import journal_lines
 from opslib.core.clock import SystemClock
 from opslib.core.outcome import Outcome
-from opslib.core.settings import Environment, Settings
-from opslib.kube import Client, Ref, connect_cluster
-from opslib.manifests.driven import Change, drive, start_change, watch_change
+from opslib.core.plan import Plan
+from opslib.kube import Ref
+from opslib.manifests.driven import Change, drive, watch_change
 from opslib.manifests.inventory import inventory_ref, read_inventory
 from opslib.manifests.leases import locked
 from opslib.manifests.sets import ReleaseSet
@@ -48,20 +48,11 @@ EXTRA = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "extra"},
 BAD = [*bodies("web:nope", "2", NEW_SECRET), EXTRA]
 
 
-class Releaser:
+class Releaser(Person):
     """Somebody with a set in a file."""
 
     def __init__(self, practice: Practice, root: Path) -> None:
-        self.root, self.number = root, 0
-        (root / "opslib.toml").write_text(
-            f'[environments.x]\nkubeconfig = "{practice.kubeconfig}"\nnamespace = "{SPACE}"\n'
-        )
-        self.settings = Settings(root)
-        environment = Environment("x", kubeconfig=str(practice.kubeconfig), namespace=SPACE)
-        self.cluster: Client = connect_cluster(environment, self.settings)
-        self.cluster.apply(
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}, manager="t"
-        )
+        super().__init__(practice, root, SPACE)
 
     def planned(self, wanted: list[dict]):
         path = self.root / "set.yaml"
@@ -69,12 +60,8 @@ class Releaser:
         release = ReleaseSet("web", (str(path),))
         return release, release.planned(self.cluster, "x").plan.plan
 
-    def start(self, release: ReleaseSet, plan, deadline_s: float = 60) -> Path:
-        self.number += 1
-        folder = self.root / f"release-{self.number}"
-        folder.mkdir()
-        start_change(folder, plan, self.settings, environment="x", deadline_s=deadline_s, release=release)
-        return folder
+    def start(self, release: ReleaseSet, plan: Plan) -> Path:
+        return self.begin(plan, release)
 
     def released(self, wanted: list[dict]) -> Change:
         return watch_change(self.start(*self.planned(wanted)))

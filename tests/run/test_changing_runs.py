@@ -7,10 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -18,19 +16,11 @@ import yaml
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "lab")]
 
-from cluster_server import Practice  # noqa: E402
+from cluster_server import Practice, until  # noqa: E402
 
 pytestmark = [pytest.mark.lab, pytest.mark.kernel, pytest.mark.timeout(300)]
 
 SECRET = "sesame-sesame-sesame"
-
-
-def until(condition: Callable[[], Any], within_s: float = 60) -> Any:
-    end_s = time.monotonic() + within_s
-    while not (found := condition()):
-        assert time.monotonic() < end_s, "it did not come true in time"
-        time.sleep(0.05)
-    return found
 
 
 def bodies(image: str = "web:v1", path: str = "/") -> list[dict]:
@@ -167,7 +157,7 @@ def test_a_run_that_is_stopped_takes_its_change_back(ci: Ci) -> None:
         return ci.last != earlier and journal.exists() and '"waiting"' in journal.read_text()
 
     try:
-        until(waiting)
+        until(waiting, 60)
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=60)
     finally:
