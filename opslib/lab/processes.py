@@ -10,7 +10,7 @@ from typing import Any
 from opslib.core.clock import Clock
 from opslib.core.words import figures
 from opslib.lab.state import ProcessId
-from opslib.lab.supervisor.plan import GROUPS
+from opslib.lab.supervisor.plan import PROCESSES
 
 CPU_INTERVAL_S = 1.0
 
@@ -100,7 +100,7 @@ def _route(route: Mapping[str, Any]) -> str:
 
 def lab_status(state: str, record: Mapping[str, Any], scenario: str, capture: str, clock: Clock) -> LabStatus:
     """Measure the processes of a record over CPU_INTERVAL_S and return the status."""
-    known = [{"group": GROUPS.get(p["name"], "helper"), **p} for p in record["processes"]]
+    known = [{"group": p["name"] if p["name"] in PROCESSES else "helper", **p} for p in record["processes"]]
     known.append(
         {
             "name": "supervisor",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from opslib.core.outcome import RESULT_MIME, Outcome
 from opslib.core.words import printable
+from opslib.ui.conclusion import present
 from opslib.ui.tables import badge, details, section
 from opslib.ui.text import Html, html, join
 
@@ -103,12 +104,4 @@ def _causes(change: Change) -> tuple[str, ...]:
 
 def conclude_change(planned: Planned, change: Change | None) -> None:
     """Show how a change ended, or that it waits for approval, and emit the run's result."""
-    from opslib.ui.errors import in_ipython  # noqa: PLC0415 - beside the display that it decides on
-
-    concluded = change_conclusion(planned, change)
-    if not in_ipython():
-        print(concluded)  # noqa: T201 - a script's reader has only the terminal
-        return
-    from IPython.display import display  # noqa: PLC0415 - only where somebody looks
-
-    display(concluded.bundle(), raw=True)
+    present(change_conclusion(planned, change))

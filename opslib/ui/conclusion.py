@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opslib.core.model import Budget, Candidate, Verdict
 from opslib.core.outcome import RESULT_MIME, Outcome, outcome_of_verdict
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 _MOST = 4
 _WORTH_SAYING = 0.05  # of a mean call
+
+
+class Presentable(Protocol):
+    """What a run came to, in every form that a reader may have; its text is `str()`."""
+
+    def bundle(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,11 @@ class Conclusion:
 
 def conclude(inv: Investigation) -> None:
     """Show the conclusion and emit the run's result."""
-    concluded = conclusion(inv)
+    present(conclusion(inv))
+
+
+def present(concluded: Presentable) -> None:
+    """Show what a run came to: in a notebook with its result, elsewhere as text."""
     from opslib.ui.errors import in_ipython  # noqa: PLC0415 - beside the display that it decides on
 
     if not in_ipython():

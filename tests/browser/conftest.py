@@ -299,3 +299,15 @@ def open_notebook(chromium):
             return Lab(chromium, stack.enter_context(running_jupyter(folder, **environ)), name)
 
         yield opened
+
+
+@pytest.fixture(scope="session")
+def opslib():
+    """The command line, on the lab of a state folder."""
+
+    def run(state, *words):
+        environ = os.environ | {"OPSLIB_LAB_STATE": str(state)}
+        command = [sys.executable, "-m", "opslib", *words]
+        return subprocess.run(command, check=True, env=environ, capture_output=True, text=True, timeout=120)
+
+    return run

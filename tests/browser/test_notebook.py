@@ -1,10 +1,7 @@
 """What a person sees: the runbook in JupyterLab on a broken lab, and its figures in a page without a network."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,14 +11,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "investigate_slow_payment.ipynb"
 
 
-def opslib(state, *words):
-    environ = os.environ | {"OPSLIB_LAB_STATE": str(state)}
-    command = [sys.executable, "-m", "opslib", *words]
-    return subprocess.run(command, check=True, env=environ, capture_output=True, text=True, timeout=120)
-
-
 @pytest.fixture(scope="module")
-def broken_lab(tmp_path_factory):
+def broken_lab(opslib, tmp_path_factory):
     state = tmp_path_factory.mktemp("shop") / "lab"
     try:
         opslib(state, "lab", "up")
@@ -32,7 +23,7 @@ def broken_lab(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def captured(broken_lab, tmp_path_factory):
+def captured(opslib, broken_lab, tmp_path_factory):
     """The evidence of a fault that has just begun, so that both tests see the same however slow the machine is."""
     folder = tmp_path_factory.mktemp("captured") / "incident"
     opslib(broken_lab, "capture", "export", "--service", "payment", "--out", str(folder))

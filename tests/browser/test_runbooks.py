@@ -1,9 +1,6 @@
 """The runbooks that change something, in JupyterLab on a lab: Run All plans, shows what it would do, and changes nothing."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,14 +10,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
-def opslib(state, *words):
-    environ = os.environ | {"OPSLIB_LAB_STATE": str(state)}
-    command = [sys.executable, "-m", "opslib", *words]
-    return subprocess.run(command, check=True, env=environ, capture_output=True, text=True, timeout=120)
-
-
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def lab(opslib, tmp_path_factory):
     state = tmp_path_factory.mktemp("shop") / "lab"
     try:
         opslib(state, "lab", "up")
@@ -39,7 +30,7 @@ def lab(tmp_path_factory):
         ),
     ],
 )
-def test_run_all_plans_and_changes_nothing(open_notebook, lab, tmp_path, name, words):
+def test_run_all_plans_and_changes_nothing(opslib, open_notebook, lab, tmp_path, name, words):
     shutil.copy(NOTEBOOKS / f"{name}.ipynb", tmp_path)
     before = opslib(lab, "lab", "status", "--json").stdout.count('"ready"')
     notebook = open_notebook(tmp_path, f"{name}.ipynb", OPSLIB_LAB_STATE=str(lab))

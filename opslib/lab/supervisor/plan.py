@@ -17,7 +17,6 @@ NETWORK = "network"  # takes knobs as a service does; the cluster is told them
 # In this order they are stopped: first who calls, last who records.
 PROCESSES = ("load", "cluster", "collector")
 SERVING = ("collector",)  # have a port that the lab holds, beside the one for control calls
-GROUPS: Mapping[str, str] = {name: name for name in PROCESSES}
 
 
 @dataclass(frozen=True, slots=True)
