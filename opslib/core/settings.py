@@ -6,6 +6,7 @@ A running lab writes an ordinary environment file into its state folder; it is f
 
 from __future__ import annotations
 
+import importlib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -133,6 +134,47 @@ def environ_of_containers(environ: Mapping[str, str] | None = None) -> dict[str,
     env = os.environ if environ is None else environ
     kept = {"PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
     return {name: value for name, value in env.items() if name in kept or name.startswith("COV")}
+
+
+def secret_of(
+    reference: str, where: str, *, origin: Path | None = None, environ: Mapping[str, str] | None = None
+) -> str:
+    """Return the secret behind `env:NAME`, `file:PATH` (relative to `origin`) or `keyring:SERVICE/USER`.
+
+    Raises UsageError where it is a secret itself, or names nothing; the message never holds the secret.
+    """
+    scheme, _, name = reference.partition(":")
+    found: str | None = None
+    if scheme == "env":
+        found = (os.environ if environ is None else environ).get(name)
+    elif scheme == "file":
+        found = _text_of(Path(name) if origin is None else origin.parent / name, where)
+    elif scheme == "keyring":
+        found = _of_keyring(name)
+    else:
+        raise UsageError(
+            f"{where} is given by reference only", hint="env:NAME, file:PATH or keyring:SERVICE/USER"
+        )
+    if not found:
+        raise UsageError(f"{where}: there is nothing behind {reference!r}", hint="set it, and ask again")
+    return found
+
+
+def _text_of(path: Path, where: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{where}: cannot read {path}: {type(error).__name__}", hint="name a file") from None
+
+
+def _of_keyring(name: str) -> str | None:
+    try:
+        keyring = importlib.import_module("keyring")  # the user's own package, if any
+    except ImportError:
+        raise UsageError("there is no keyring here", hint="pip install keyring, or use env:NAME") from None
+    service, _, user = name.partition("/")
+    found: str | None = keyring.get_password(service, user)
+    return found
 
 
 def load_environment(name: str, settings: Settings) -> Environment:
