@@ -3,5 +3,6 @@
 from opslib.investigate.cause import ask, export_evidence, find_cause
 from opslib.investigate.investigation import Investigation
 from opslib.investigate.preflight import preflight
+from opslib.investigate.systems import check_systems
 
-__all__ = ["Investigation", "ask", "export_evidence", "find_cause", "preflight"]
+__all__ = ["Investigation", "ask", "check_systems", "export_evidence", "find_cause", "preflight"]
