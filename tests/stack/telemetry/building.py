@@ -49,7 +49,16 @@ def need(tool: str, hint: str, *packages: str) -> None:
 
 def jars(recipe: Path, into: Path) -> None:
     need("mvn", "install Maven", "maven")
-    run("mvn", "-B", "-q", MAVEN_COPY, f"-DoutputDirectory={into}", "-DincludeScope=runtime", cwd=recipe)
+    run(
+        "mvn",
+        "-B",
+        "-q",
+        "-Dstyle.color=never",
+        MAVEN_COPY,
+        f"-DoutputDirectory={into}",
+        "-DincludeScope=runtime",
+        cwd=recipe,
+    )
 
 
 def java(oldest: int) -> Path:

@@ -235,6 +235,15 @@ def test_leaves_no_process_no_port_and_no_file(tmp_path: Path, name: str) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_server_of_the_users_own_stands_in(tmp_path: Path) -> None:
+    own = Servers(
+        tmp_path, {"OPSLIB_TEST_JAEGER": "http://jaeger:16686/", "OPSLIB_TEST_PROMETHEUS": "http://p:9090"}
+    )
+
+    assert own["jaeger"] == {"url": "http://jaeger:16686", "otlp": "http://jaeger:4318"}
+    assert own["prometheus-2"]["url"] == own["prometheus-3"]["url"] == "http://p:9090"
+
+
 def test_a_server_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = processes.start(["sh", "-c", "echo the disk is full; exit 3"], log, {})
