@@ -7,10 +7,12 @@ from opslib.core.errors import UsageError
 from opslib.core.settings import Environment, SourceSettings
 from opslib.telemetry.endpoint import endpoint
 from opslib.telemetry.http import Http
+from opslib.telemetry.prometheus.checks import check
+from opslib.telemetry.prometheus.counting import increase, quantile
 from opslib.telemetry.prometheus.naming import naming
 from opslib.telemetry.prometheus.source import PrometheusMetrics
 
-__all__ = ["PrometheusMetrics", "connect"]
+__all__ = ["PrometheusMetrics", "check", "connect", "increase", "quantile"]
 
 
 def connect(

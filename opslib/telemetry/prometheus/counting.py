@@ -43,8 +43,8 @@ def increase(samples: pd.DataFrame) -> pd.DataFrame:
     interval = gap.groupby(target).transform("median")
     appeared = gap.isna() & (at - at.groupby(target).transform("min") > _SAME_SCRAPE * interval)
     grown = step.where(~(appeared | (step < 0)), rows["value"])
-    found = rows.assign(value=grown)[grown.notna()].sort_values(["time_unix_nano", "_series"], kind="stable")
-    return found.drop(columns=["_series", "_target"]).reset_index(drop=True)
+    rows = rows.assign(value=grown)[grown.notna()].sort_values(["time_unix_nano", "_series"], kind="stable")
+    return rows.drop(columns=["_series", "_target"]).reset_index(drop=True)
 
 
 def quantile(q: float, buckets: Iterable[Bucket], *, native: bool = False) -> float:
@@ -81,7 +81,7 @@ def _classic(q: float, told: Sequence[Bucket]) -> float:
     if number == len(told) - 1:
         return told[-2][0]
     if number == 0:
-        return high if high <= 0 else high * (rank / count)
+        return high if high <= 0 else high * (rank / count) if count else math.nan
     low, below = told[number - 1]
     return low + (high - low) * ((rank - below) / (count - below))
 
@@ -116,5 +116,5 @@ def _inside(low: float, high: float, part: float) -> float:
     if low <= 0 <= high:
         return low + (high - low) * part
     first, last = math.log2(abs(low)), math.log2(abs(high))
-    found = 2.0 ** (first + (last - first) * part)
+    found: float = 2.0 ** (first + (last - first) * part)
     return found if low > 0 else -found

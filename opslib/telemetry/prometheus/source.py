@@ -114,8 +114,11 @@ class PrometheusMetrics:
 
         A server without `--enable-feature=exemplar-storage` has none, and says no more. Raises SourceError.
         """
-        asked = "|".join(sorted({re.escape(n) for n in (name, plain_name(name))}))
-        text = selector(f"({asked})(_bucket)?", self.namespace)
+        asked = "|".join(sorted({re.escape(form) for form in (name, plain_name(name))}))
+        return self.exemplars_of(selector(f"({asked})(_bucket)?", self.namespace), window, services)
+
+    def exemplars_of(self, text: str, window: Window, services: Sequence[str] | None = None) -> Frame:
+        """Return the same for a selector."""
         ends = {
             "start": seconds(_last_before(window.start_ns) + 1),
             "end": seconds(_last_before(window.end_ns)),
