@@ -1,10 +1,6 @@
-"""What a cluster tells of the past: from objects as Kubernetes keeps them, and from a practice cluster."""
+"""What a cluster tells of the past, from objects as Kubernetes keeps them; on clusters: tests/conformance."""
 
 import json
-import sys
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,10 +14,6 @@ from opslib.core.windows import Window, parse_instant_ns, rfc3339
 from opslib.kube import Kind
 from opslib.telemetry.kubernetes import connect
 from opslib.telemetry.kubernetes.source import KubernetesChanges
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "lab"))
-
-from cluster_server import Practice, until
 
 DAY = "2026-11-25T"
 WINDOW = Window(*(parse_instant_ns(f"{DAY}{at}:00Z", 0) for at in ("10:00", "11:00")))
@@ -321,73 +313,3 @@ def test_what_may_not_be_read_is_a_warning_and_a_cluster_that_is_gone_an_error()
 def test_it_takes_no_options() -> None:
     with pytest.raises(UsageError, match="no options"):
         connect(SourceSettings("kubernetes", options={"x": 1}), Environment("e"), "e, changes", SystemClock())
-
-
-@pytest.fixture(scope="module")
-def practice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
-    cluster = Practice(tmp_path_factory.mktemp("cluster") / "state").start()
-    yield cluster
-    cluster.stop()
-
-
-def web(image: str, version: str) -> dict[str, Any]:
-    labels = {"app.kubernetes.io/name": "web"}
-    reads, ports = [{"configMapRef": {"name": "rules"}}], [{"containerPort": 8080}]
-    container = {"name": "web", "image": image, "envFrom": reads, "ports": ports}
-    pods = {"metadata": {"labels": {**labels, VERSION: version}}, "spec": {"containers": [container]}}
-    return {
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "labels": labels},
-        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": pods},
-    }  # fmt: skip
-
-
-@pytest.mark.lab
-def test_a_practice_cluster_tells_what_was_done_to_it(practice: Practice) -> None:
-    core, apps = "/api/v1/namespaces/past", "/apis/apps/v1/namespaces/past/deployments"
-    environment = Environment("x", kubeconfig=str(practice.kubeconfig), namespace="past")
-    source = connect(SourceSettings("kubernetes"), environment, "x, changes", SystemClock())
-    begin_ns = time.time_ns()
-
-    def ask(method: str, path: str, body: Any, kind: str = "application/json") -> None:
-        code, said = practice.call(method, path, body, Content_Type=kind)
-        assert code < 300, said
-
-    def done() -> bool:
-        """All is as it was asked for, and the second in which it came to be is over: times have no fractions."""
-        _, found = practice.call("GET", f"{apps}/web")
-        status, wanted = found["status"], found["spec"]["replicas"]
-        now = [
-            status.get(name)
-            for name in ("observedGeneration", "updatedReplicas", "replicas", "availableReplicas")
-        ]
-        return now == [found["metadata"]["generation"], wanted, wanted, wanted]
-
-    def next_second() -> None:
-        until(done)
-        second = int(time.time())
-        until(lambda: int(time.time()) > second)
-
-    ask("POST", "/api/v1/namespaces", {"metadata": {"name": "past"}})
-    ask("POST", f"{core}/configmaps", {"metadata": {"name": "rules"}, "data": {"a": "1"}})
-    ask("POST", apps, web("web:v1", "1"))
-    next_second()
-    for image, version in (("web:v2", "2"), ("web:v1", "1")):
-        patch = {"spec": {"template": web(image, version)["spec"]["template"]}}
-        ask("PATCH", f"{apps}/web", patch, "application/merge-patch+json")
-        next_second()
-    ask("PATCH", f"{apps}/web/scale", {"spec": {"replicas": 2}}, "application/merge-patch+json")
-    ask("PATCH", f"{core}/configmaps/rules", {"data": {"a": "2"}}, "application/merge-patch+json")
-    until(done)
-    frame = source.events(Window(begin_ns - 10**9, time.time_ns() + 10**9)).frame
-    changes = frame[frame.type == "Change"]
-    rollouts = changes[changes.reason == "Rollout"]
-
-    assert list(rollouts.message) == ["web rolled out: 1 -> 2", "web rolled out: 2 -> 1"]
-    assert sorted(changes[changes.reason != "Rollout"].message.str.replace(r" by .*", "", regex=True)) == [
-        "ConfigMap rules was changed",
-        "web was scaled to 2 replicas",
-    ]
-    assert set(changes.name) == {"web"}
-    assert len(json.loads(rollouts.attributes.iloc[1])["pods"]) == 2
-    assert {"ScalingReplicaSet", "Started"} <= set(frame.reason)
-    assert set(frame.name) == {"web"}, "pods that are gone too"
