@@ -27,6 +27,7 @@ def test_a_line_has_the_names_of_ecs() -> None:
         "exception.stacktrace": "Traceback",
         "amount.cents": 5,
         "message": "not this one",
+        "paths": ["a"],
     }
 
     assert json.loads(line_of(record(attributes=failure))) == {
@@ -39,7 +40,7 @@ def test_a_line_has_the_names_of_ecs() -> None:
         "error.type": "SettlementError",
         "error.message": "no",
         "error.stack_trace": "Traceback",
-        "amount.cents": 5,
+        "labels": {"amount_cents": "5", "message": "not this one", "paths": '["a"]'},
     }
 
 

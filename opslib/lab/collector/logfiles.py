@@ -1,7 +1,8 @@
 """Log records as the files that a log shipper reads on a node: one per pod, named as the kubelet names them.
 
-A line is JSON under the names of ECS, as a program writes it that logs for Elasticsearch. A file that has grown to
-`most_bytes` gives its name to a new one and stays beside it as `.1`, until that one has grown too.
+A line is JSON under the names of ECS, as a program writes it that logs for Elasticsearch: what ECS has no name for are
+texts in `labels`, so that no two records disagree on a field's type. A file that has grown to `most_bytes` gives its
+name to a new one and stays beside it as `.1`, until that one has grown too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from opslib.core.windows import rfc3339
 from opslib.lab.collector.rows import Row
+from opslib.telemetry.importers.metrics import label_text
 
 _MOST_BYTES = 16 << 20
 _MOST_WAITING = 50_000  # records
@@ -107,8 +109,10 @@ def line_of(row: Row) -> bytes:
         "service.name": service,
         **{name: value for name, value in ids.items() if value},
     }
-    more = {_ECS.get(name, name): value for name, value in json.loads(attributes or "{}").items()}
-    line = _encoded({**more, **own})
+    given = json.loads(attributes or "{}")
+    errors = {ecs: given.pop(name) for name, ecs in _ECS.items() if name in given}
+    labels = {name.replace(".", "_"): label_text(value) for name, value in given.items()}
+    line = _encoded({**own, **errors, **({"labels": labels} if labels else {})})
     if len(line) > _MOST_LINE:
         line = _encoded({**own, "message": body[:_SHORT]})
     return line
