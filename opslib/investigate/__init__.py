@@ -1,7 +1,19 @@
 """Room 4's use case: fetch, then diagnose, then hand over."""
 
 from opslib.investigate.cause import ask, export_evidence, find_cause
+from opslib.investigate.following import TraceAnswer, follow_trace
 from opslib.investigate.investigation import Investigation
 from opslib.investigate.preflight import preflight
+from opslib.investigate.querying import LogAnswer, query_logs
 
-__all__ = ["Investigation", "ask", "export_evidence", "find_cause", "preflight"]
+__all__ = [
+    "Investigation",
+    "LogAnswer",
+    "TraceAnswer",
+    "ask",
+    "export_evidence",
+    "find_cause",
+    "follow_trace",
+    "preflight",
+    "query_logs",
+]

@@ -77,7 +77,14 @@ class LogSource(Protocol):
         services: Sequence[str] | None = None,
         trace_id: str | None = None,
         limit: int | None = None,
+        pods: Sequence[str] | None = None,
+        severities: Sequence[str] | None = None,
+        text: str | None = None,
     ) -> Frame: ...
+
+    def log_rates(self, window: Window, step_s: int, *, services: Sequence[str] | None = None) -> Frame: ...
+
+    def log_patterns(self, windows: Windows, *, services: Sequence[str] | None = None) -> Frame: ...
 
 
 class MetricSource(Protocol):
