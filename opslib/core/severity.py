@@ -25,8 +25,9 @@ def level_of(severity: object) -> Level:
 
 
 def at_least(level: Level) -> tuple[str, ...]:
-    """Return every spelling of this level and of the louder ones, upper case, sorted."""
+    """Return every spelling of this level and of the louder ones, upper case, sorted; an absent one counts as INFO."""
     loud = LEVELS[: LEVELS.index(level) + 1]
     words = [word for name in loud for word in _SPELLINGS[name]]
     finer = [f"{word}{n}" for word in ("FATAL", "ERROR", "WARN", "INFO", "DEBUG", "TRACE") for n in "234"]
-    return tuple(sorted([*words, *(word for word in finer if level_of(word) in loud)]))
+    absent = [""] if "INFO" in loud else []
+    return tuple(sorted([*absent, *words, *(word for word in finer if level_of(word) in loud)]))

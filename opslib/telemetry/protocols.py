@@ -28,7 +28,7 @@ NOTE_SIGNAL: dict[SignalFile, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Rows of one signal (columns of `opslib.core.columns`) and how they were obtained."""
+    """Rows of one signal (columns of `opslib.core.columns`), or what they come to, and how they were obtained."""
 
     frame: pd.DataFrame
     note: SourceNote
@@ -68,7 +68,7 @@ class TraceSource(Protocol):
 
 
 class LogSource(Protocol):
-    """Log records by time, service, pod, trace and text."""
+    """Log records by time, service, pod, severity, trace and text; and what they come to, where they are."""
 
     def logs(
         self,
@@ -80,11 +80,24 @@ class LogSource(Protocol):
         pods: Sequence[str] | None = None,
         severities: Sequence[str] | None = None,
         text: str | None = None,
-    ) -> Frame: ...
+    ) -> Frame:
+        """Return records by time.
 
-    def log_rates(self, window: Window, step_s: int, *, services: Sequence[str] | None = None) -> Frame: ...
+        severities: in either case, "" for records without one. text: its words stand in the body, whole and side by
+        side, in either case.
+        """
+        ...
 
-    def log_patterns(self, windows: Windows, *, services: Sequence[str] | None = None) -> Frame: ...
+    def log_rates(self, window: Window, step_s: float, *, services: Sequence[str] | None = None) -> Frame:
+        """Return the columns of `logtables.Rate`: lines per step of `step_s` from the window's start on.
+
+        Raises UsageError for more than `logtables.MAX_STEPS` steps.
+        """
+        ...
+
+    def log_patterns(self, windows: Windows, *, services: Sequence[str] | None = None) -> Frame:
+        """Return the columns of `logtables.PatternCount`: lines of each pattern in both windows, commonest first."""
+        ...
 
 
 class MetricSource(Protocol):

@@ -95,7 +95,7 @@ def _pattern_row(row: dict[Any, Any], strongest: float) -> tuple[Html, ...]:
     share = max(0.0, row["z"]) / strongest
     return (
         join((bar(share, INCIDENT if rose else NORMAL), html(row["change"]))),
-        Html(f"<code>{html(row['pattern'], 160)}</code>"),
+        Html(f"<code>{html(row['pattern'], 160)}</code>") if row["pattern"] else Html("all other lines"),
         identifier(row["service"], 24),
         badge(level_of(row["level"]).lower()),
         Html(f"{row['in']:,}"),

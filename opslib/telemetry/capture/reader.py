@@ -21,11 +21,13 @@ from opslib.core.columns import COLUMNS, TIME_COLUMN, SignalFile
 from opslib.core.evidence import SourceNote, SpanBlock
 from opslib.core.units import MAX_NS
 from opslib.core.windows import Window, Windows
+from opslib.telemetry.capture import logs
 from opslib.telemetry.capture.asking import ask, asking, told_as_source_error
 from opslib.telemetry.capture.engine import Parts, ReadLimits, rows_sql
 from opslib.telemetry.capture.manifest import CaptureMeta, read_meta
 from opslib.telemetry.capture.spans import Chosen, during, prepare, read_blocks, touch
 from opslib.telemetry.capture.texts import weigh, weigh_shapes
+from opslib.telemetry.logtables import patterns_frame, rates_frame, step_ns
 from opslib.telemetry.protocols import NOTE_SIGNAL, Blocks, Frame
 
 MAX_ROWS = 2_000_000  # of one answer that is a frame
@@ -126,19 +128,32 @@ class Capture:
         services: Sequence[str] | None = None,
         trace_id: str | None = None,
         limit: int | None = None,
+        pods: Sequence[str] | None = None,
+        severities: Sequence[str] | None = None,
+        text: str | None = None,
     ) -> Frame:
         """Return log records by time; the oldest where there are more than the limit."""
-        where: list[str] = [during("time_unix_nano", window)]
-        values: list[Any] = []
-        if services is not None:
-            where, values = (
-                [*where, "service_name IN (SELECT unnest(?::VARCHAR[]))"],
-                [*values, list(services)],
-            )
-        if trace_id is not None:
-            where.append("trace_id = ?")
-            values.append(trace_id)
-        return self._frame("logs", " AND ".join(where), values, limit or MAX_ROWS, f"logs in {window}")
+        where, values = logs.condition(
+            window, services=services, trace_id=trace_id, pods=pods, severities=severities, text=text
+        )
+        return self._frame("logs", where, values, limit or MAX_ROWS, f"logs in {window}")
+
+    def log_rates(self, window: Window, step_s: float, *, services: Sequence[str] | None = None) -> Frame:
+        """Return how many records there are per step."""
+        step = step_ns(window, step_s)
+        found, parts = ask(
+            self.path, self.limits, "logs", lambda con, parts: logs.rates(con, parts, window, step, services)
+        )
+        return Frame(rates_frame(found), self._note("logs", f"log rates in {window}", len(found), parts))
+
+    def log_patterns(self, windows: Windows, *, services: Sequence[str] | None = None) -> Frame:
+        """Return how many records of each pattern there are in both windows."""
+        found, parts = ask(
+            self.path, self.limits, "logs", lambda con, parts: logs.patterns(con, parts, windows, services)
+        )
+        frame, cut = patterns_frame(found)
+        note = self._note("logs", f"log patterns in {windows.incident}", len(frame), parts)
+        return Frame(frame, replace(note, truncated=note.truncated or cut))
 
     def metrics(
         self, window: Window, *, names: Sequence[str] | None = None, services: Sequence[str] | None = None
