@@ -31,7 +31,9 @@ MAX_RECORDS = 5_000
 _BUCKETS = 60  # of both windows together
 _AROUND_NS = 150 * NS_PER_S  # a trace that is asked for is looked at in its surroundings
 _BROAD = 20  # records are masked here: so many times the limit are looked through for a pattern
-_MASKS = re.compile(r"\w*<(?:text|uuid|ip|hex|n)>\w*")  # what varies in a pattern, with the word it is part of
+_MASKS = re.compile(
+    r"\w*<(?:text|uuid|ip|hex|n)>\w*"
+)  # what varies in a pattern, with the word it is part of
 
 
 @dataclass(frozen=True, slots=True)
