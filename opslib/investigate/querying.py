@@ -92,7 +92,10 @@ class LogAnswer:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        told = (warning for note in self.notes for warning in note.warnings)
+        """What is missing; that there are more records than were asked for is no gap."""
+        records, *others = self.notes
+        notes = others if records.truncated else self.notes
+        told = (warning for note in notes for warning in note.warnings)
         return tuple(dict.fromkeys((*self.choice.warnings, *told)))
 
 

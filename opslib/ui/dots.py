@@ -18,6 +18,8 @@ from opslib.ui.text import Html, label
 if TYPE_CHECKING:
     from opslib.investigate import TraceAnswer
 
+_HEADROOM = 0.2  # of the axis, for the mark of the trace
+
 
 def slow_calls(found: TraceAnswer, *, zone: tzinfo | None = None) -> Drawing:
     """Draw the calls, or exemplars, that the trace was chosen from, by how long they took; the trace is marked."""
@@ -32,6 +34,8 @@ def slow_calls(found: TraceAnswer, *, zone: tzinfo | None = None) -> Drawing:
     words = f"{title}. Failed: {share(failed, len(calls))}. Trace {found.trace_id}: {found.how}."
     shown = calls.iloc[thin(calls["duration_ns"].to_numpy(dtype="float64"))]
     scale = duration_axis(shown["duration_ns"].tolist(), "duration of a call")
+    low, high = scale["range"]
+    scale["range"] = [low, high + _HEADROOM * (high - low)]
     layout = {
         "xaxis": axis(f"time ({clock.name})", type="date"),
         "yaxis": scale,
@@ -77,5 +81,5 @@ def _marked(
     text = f"trace {label(found.trace_id, 13)}"
     return [
         note(text, clock.axis_ms(int(row["time_unix_nano"])), position(scale, int(row["duration_ns"])))
-        | {"showarrow": True, "arrowhead": 2, "arrowsize": 0.8, "arrowcolor": TEXT, "ax": -60, "ay": 18}
+        | {"showarrow": True, "arrowhead": 2, "arrowsize": 0.8, "arrowcolor": TEXT, "ax": -50, "ay": -22}
     ]

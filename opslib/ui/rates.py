@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from opslib.core.severity import LEVELS, Level, level_of
-from opslib.core.windows import NS_PER_S
+from opslib.core.windows import NS_PER_S, Window
 from opslib.core.words import duration, figures
 from opslib.diagnosis import rate_shift
 from opslib.ui import marks
@@ -40,9 +40,12 @@ WORDS: dict[Level, str] = {
     "INFO": "records of level INFO",
     "DEBUG": "records of level DEBUG",
 }
-_LEGEND = Html(
-    "<p>Vermilion: errors. Yellow, hatched: warnings. Grey: INFO, pale grey: DEBUG. Each panel has a scale of its own.</p>"
-)
+_SAID: dict[Level, str] = {
+    "ERROR": "Vermilion: errors.",
+    "WARN": "Yellow, hatched: warnings.",
+    "INFO": "Grey: INFO.",
+    "DEBUG": "Pale grey: DEBUG.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +73,21 @@ def log_rates(found: LogAnswer, *, zone: tzinfo | None = None) -> Drawing:
             _NAME, f"No log records of {whose} in these windows", f"Looked at {found.windows.incident}."
         )
     clock = Zone.at(found.windows.incident.start_ns, zone)
-    rows = _by_panel(found.rates)
+    rows = _by_panel(found)
     moved = shifts(found)
     title = finding(found, moved)
     names = list(dict.fromkeys(rows["panel"]))
     words = _words(title, moved, found.step_s)
+    keys = (
+        rows[["rank", "loudness"]].drop_duplicates().sort_values(["rank", "loudness"]).itertuples(index=False)
+    )
     data = [
-        bars
-        for i, name in enumerate(names)
-        for level in LEVELS
-        if (
-            bars := _bars(
-                rows[(rows["panel"] == name) & (rows["level"] == level)], level, i, found.step_s, clock
-            )
-        )
+        _bars(rows[(rows["rank"] == rank) & (rows["loudness"] == loudness)], LEVELS[loudness], rank, clock)
+        for rank, loudness in keys
     ]
     height = _PANEL_PX * len(names) + _GAP_PX * (len(names) - 1)
     drawn = figure(title, words, data, height + 20, **_layout(found, rows, names, height, clock))
-    return Drawing(_NAME, title, words, drawn, _table(moved), _LEGEND)
+    return Drawing(_NAME, title, words, drawn, _table(moved), _legend(rows))
 
 
 def shifts(found: LogAnswer) -> list[Shift]:
@@ -133,40 +133,57 @@ def _words(title: str, moved: list[Shift], step_s: int) -> str:
     return f"{title}. {said}. Each bar covers {duration(step_s * NS_PER_S)}."
 
 
-def _by_panel(rates: pd.DataFrame) -> pd.DataFrame:
-    """Return counts by panel, level and bucket; the services with most loud records, then with most, have panels."""
-    named = rates.assign(
-        service=rates["service_name"].fillna("").astype(str),
-        level=[level_of(text) for text in rates["severity_text"]],
-    )
-    loud = named["count"].where(named["level"].isin(["ERROR", "WARN"]), 0)
+def _by_panel(found: LogAnswer) -> pd.DataFrame:
+    """Return counts by panel, level and bucket [start, end); the services with most loud records have panels first."""
+    rates = found.rates
+    loudness = [LEVELS.index(level_of(text)) for text in rates["severity_text"]]
+    named = rates.assign(service=rates["service_name"].fillna("").astype(str), loudness=loudness)
+    loud = named["count"].where(named["loudness"] <= LEVELS.index("WARN"), 0)
     sums = named.assign(loud=loud).groupby("service")[["loud", "count"]].sum()
     order = sums.sort_values(["loud", "count"], ascending=False, kind="stable").index.to_list()
     kept = order if len(order) <= _MOST + 1 else order[:_MOST]
     other = f"other ({len(order) - len(kept)})"
     named["panel"] = [name if name in kept else other for name in named["service"]]
-    summed = named.groupby(["panel", "level", "time_unix_nano"])["count"].sum().reset_index()
+    before = found.windows.baseline or found.windows.incident  # without one no row is of it
+    windows = {"incident": found.windows.incident, "baseline": before}
+    named[["start", "end"]] = [
+        _bucket(windows[name], found.step_s * NS_PER_S, int(time))
+        for name, time in zip(named["window"], named["time_unix_nano"], strict=True)
+    ]
+    summed = named.groupby(["panel", "loudness", "start", "end"])["count"].sum().reset_index()
     rank = summed["panel"].map([*kept, other].index)
-    return summed.assign(rank=rank).sort_values(["rank", "time_unix_nano"], kind="stable")
+    per_s = summed["count"] / (summed["end"] - summed["start"]) * NS_PER_S
+    return summed.assign(rank=rank, per_s=per_s).sort_values(["rank", "start"], kind="stable")
 
 
-def _bars(rows: pd.DataFrame, level: Level, panel: int, step_s: int, clock: Zone) -> dict[str, Any] | None:
-    if rows.empty:
-        return None
+def _bucket(window: Window, step_ns: int, time_ns: int) -> tuple[int, int]:
+    """Return the bucket of a moment; what is left at the window's end, less than half of one, belongs to the last."""
+    last = max(0, round(window.length_ns / step_ns) - 1)
+    slot = min((time_ns - window.start_ns) // step_ns, last)
+    start = window.start_ns + slot * step_ns
+    return start, window.end_ns if slot == last else start + step_ns
+
+
+def _bars(rows: pd.DataFrame, level: Level, panel: int, clock: Zone) -> dict[str, Any]:
     colour, hatch = LOOK[level]
-    times, counts = rows["time_unix_nano"].tolist(), rows["count"].tolist()
+    records = rows.to_dict("records")
+    starts = [clock.axis_ms(row["start"]) for row in records]
+    widths = [clock.axis_ms(row["end"]) - start for row, start in zip(records, starts, strict=True)]
     return {
         "type": "bar",
-        "x": [clock.axis_ms(time) + step_s * 500 for time in times],
-        "y": counts,
-        "width": step_s * 1000,
+        "x": [start + width / 2 for start, width in zip(starts, widths, strict=True)],
+        "y": [round(row["per_s"], 4) for row in records],
+        "width": widths,
         "yaxis": f"y{panel + 1}",
         "marker": {
             "color": colour,
             "pattern": {"shape": hatch, "size": 5, "solidity": 0.3, "fgcolor": TEXT, "fillmode": "overlay"},
             "line": {"width": 0},
         },
-        "hovertext": [f"{n:,} {WORDS[level]}<br>{utc(time)}" for n, time in zip(counts, times, strict=True)],
+        "hovertext": [
+            f"{row['count']:,} {WORDS[level]} in {duration(row['end'] - row['start'])}<br>{utc(row['start'])}"
+            for row in records
+        ],
         "hoverinfo": "text",
     }
 
@@ -179,12 +196,11 @@ def _layout(
     for i, name in enumerate(names):
         top = 1 - i * (_PANEL_PX + _GAP_PX) / height
         own = rows[rows["panel"] == name]
-        highest = int(own.groupby("time_unix_nano")["count"].sum().max())
+        highest = float(own.groupby("start")["per_s"].sum().max())
         layout[f"yaxis{i + 1 if i else ''}"] = axis(
             domain=[max(0.0, top - _PANEL_PX / height), top],
             range=[0, 1.5 * highest],
             nticks=4,
-            tickformat=",d",
         )
         said = f"<b>{label(name) or 'without a name'}</b> {int(own['count'].sum()):,} records"
         heads.append(
@@ -201,13 +217,18 @@ def _layout(
             )
         )
     layout["xaxis"] = axis(
-        f"time ({clock.name}); records in {duration(found.step_s * NS_PER_S)}",
+        f"time ({clock.name}); records a second",
         type="date",
         anchor=f"y{len(names)}" if len(names) > 1 else "y",
         range=marks.axis_range(found.windows, clock),
         rangebreaks=marks.breaks(found.windows, clock),
     )
     return layout | {"shapes": marks.shapes(found, [], clock), "annotations": heads}
+
+
+def _legend(rows: pd.DataFrame) -> Html:
+    said = [_SAID[LEVELS[loudness]] for loudness in sorted(set(rows["loudness"]))]
+    return Html(f"<p>{' '.join(said)} Each panel has a scale of its own.</p>")
 
 
 def _table(moved: list[Shift]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from opslib.core.words import duration, figures
 from opslib.diagnosis import rate_shift
 from opslib.ui.facts import Zone
 from opslib.ui.links import Subject, filled
-from opslib.ui.palette import INCIDENT, NORMAL
+from opslib.ui.palette import INCIDENT
 from opslib.ui.tables import Table, badge, bar, table
 from opslib.ui.text import Html, html, identifier, join, short
 
@@ -91,10 +91,8 @@ def patterns_finding(found: LogAnswer, ranked: pd.DataFrame) -> str:
 
 
 def _pattern_row(row: dict[Any, Any], strongest: float) -> tuple[Html, ...]:
-    rose = row["z"] >= _Z
-    share = max(0.0, row["z"]) / strongest
     return (
-        join((bar(share, INCIDENT if rose else NORMAL), html(row["change"]))),
+        join((bar(row["z"] / strongest, INCIDENT) if row["z"] >= _Z else Html(""), html(row["change"]))),
         Html(f"<code>{html(row['pattern'], 160)}</code>") if row["pattern"] else Html("all other lines"),
         identifier(row["service"], 24),
         badge(level_of(row["level"]).lower()),
