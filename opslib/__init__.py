@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from opslib.core.model import Verdict
     from opslib.core.windows import Window
     from opslib.diagnosis import diagnose
-    from opslib.investigate import Investigation, find_cause, preflight
+    from opslib.investigate import Investigation, find_cause, follow_trace, preflight, query_logs
     from opslib.kube import connect_cluster
     from opslib.manifests import (
         apply_plan,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         candidates,
         conclude,
         conclude_change,
+        conclude_query,
         distribution,
         evidence,
         flaws_table,
@@ -42,13 +43,18 @@ if TYPE_CHECKING:
         history_table,
         latency_over_time,
         live_line,
+        log_patterns,
+        log_rates,
+        log_records,
         panel,
         plan_table,
         preflight_table,
         progress,
         rollouts_table,
         serving_table,
+        slow_calls,
         trace_comparison,
+        trace_timeline,
     )
 
 _MODULES = {
@@ -56,7 +62,7 @@ _MODULES = {
     "core.model": ("Verdict",),
     "core.windows": ("Window",),
     "diagnosis": ("diagnose",),
-    "investigate": ("Investigation", "find_cause", "preflight"),
+    "investigate": ("Investigation", "find_cause", "follow_trace", "preflight", "query_logs"),
     "kube": ("connect_cluster",),
     "manifests": (
         "apply_plan",
@@ -75,6 +81,7 @@ _MODULES = {
         "candidates",
         "conclude",
         "conclude_change",
+        "conclude_query",
         "distribution",
         "evidence",
         "flaws_table",
@@ -82,13 +89,18 @@ _MODULES = {
         "history_table",
         "latency_over_time",
         "live_line",
+        "log_patterns",
+        "log_rates",
+        "log_records",
         "panel",
         "plan_table",
         "preflight_table",
         "progress",
         "rollouts_table",
         "serving_table",
+        "slow_calls",
         "trace_comparison",
+        "trace_timeline",
     ),
 }
 
@@ -106,6 +118,7 @@ __all__ = [
     "check_manifests",
     "conclude",
     "conclude_change",
+    "conclude_query",
     "connect",
     "connect_capture",
     "connect_cluster",
@@ -114,11 +127,15 @@ __all__ = [
     "evidence",
     "find_cause",
     "flaws_table",
+    "follow_trace",
     "for_whom",
     "history_table",
     "latency_over_time",
     "live_line",
     "load_manifests",
+    "log_patterns",
+    "log_rates",
+    "log_records",
     "panel",
     "plan_apply",
     "plan_release",
@@ -127,9 +144,12 @@ __all__ = [
     "preflight",
     "preflight_table",
     "progress",
+    "query_logs",
     "rollouts_table",
     "serving_table",
+    "slow_calls",
     "trace_comparison",
+    "trace_timeline",
 ]
 
 __getattr__ = lazy_names(__name__, _MODULES)

@@ -10,6 +10,8 @@ from opslib.core.errors import WindowError
 from opslib.core.words import printable
 
 NS_PER_S = 1_000_000_000
+# The widths in seconds that a time axis is cut into: people read these.
+STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400)
 _LIMIT = (1 << 63) - 1  # of a time in nanoseconds: what every backend can hold
 _UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _HINT = "write `last 15m`, or START/END in RFC 3339, such as 2026-01-31T03:00:00Z/2026-01-31T03:15:00Z"

@@ -2,10 +2,11 @@
 
 from opslib.diagnosis.explain import explain_trace
 from opslib.diagnosis.finish import Diagnosis, diagnose
+from opslib.diagnosis.logpatterns import pattern as line_pattern
 from opslib.diagnosis.mesh_samples import workloads_in
 from opslib.diagnosis.onset import find_course, find_onset
 from opslib.diagnosis.partial import calls_of
-from opslib.diagnosis.statistics import exceeds_share
+from opslib.diagnosis.statistics import exceeds_share, rate_shift
 
 __all__ = [
     "Diagnosis",
@@ -15,5 +16,7 @@ __all__ = [
     "explain_trace",
     "find_course",
     "find_onset",
+    "line_pattern",
+    "rate_shift",
     "workloads_in",
 ]

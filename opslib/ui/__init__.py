@@ -16,14 +16,19 @@ if TYPE_CHECKING:
     from opslib.ui.changed import conclude_change
     from opslib.ui.conclusion import conclude
     from opslib.ui.controls import panel
+    from opslib.ui.dots import slow_calls
     from opslib.ui.drawing import Drawing
     from opslib.ui.ecdf import distribution
     from opslib.ui.graph import call_graph
     from opslib.ui.latency import latency_over_time
     from opslib.ui.preflight import preflight_table
+    from opslib.ui.queried import conclude_query
+    from opslib.ui.rates import log_rates
+    from opslib.ui.records import log_patterns, log_records
     from opslib.ui.report import figure_html, plotly_js
     from opslib.ui.suspects import candidates, evidence
     from opslib.ui.tables import Table
+    from opslib.ui.timeline import trace_timeline
     from opslib.ui.traces import trace_comparison
     from opslib.ui.waiting import live_line, progress
     from opslib.ui.waterfall import budget_waterfall
@@ -35,14 +40,19 @@ _MODULES = {
     "changed": ("conclude_change",),
     "conclusion": ("conclude",),
     "ecdf": ("distribution",),
+    "dots": ("slow_calls",),
     "drawing": ("Drawing",),
     "graph": ("call_graph",),
     "latency": ("latency_over_time",),
     "controls": ("panel",),
     "preflight": ("preflight_table",),
     "waiting": ("live_line", "progress"),
+    "queried": ("conclude_query",),
+    "rates": ("log_rates",),
+    "records": ("log_patterns", "log_records"),
     "report": ("figure_html", "plotly_js"),
     "tables": ("Table",),
+    "timeline": ("trace_timeline",),
     "traces": ("trace_comparison",),
     "waterfall": ("budget_waterfall",),
     "whom": ("for_whom",),
@@ -57,6 +67,7 @@ __all__ = [
     "candidates",
     "conclude",
     "conclude_change",
+    "conclude_query",
     "distribution",
     "evidence",
     "figure_html",
@@ -65,6 +76,9 @@ __all__ = [
     "history_table",
     "latency_over_time",
     "live_line",
+    "log_patterns",
+    "log_rates",
+    "log_records",
     "panel",
     "plan_table",
     "plotly_js",
@@ -72,7 +86,9 @@ __all__ = [
     "progress",
     "rollouts_table",
     "serving_table",
+    "slow_calls",
     "trace_comparison",
+    "trace_timeline",
 ]
 
 

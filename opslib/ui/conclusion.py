@@ -15,7 +15,7 @@ from opslib.core.outcome import RESULT_MIME, Outcome, outcome_of_verdict
 from opslib.core.words import duration, for_whom, printable, share
 from opslib.ui.facts import culprit, place, sample, segment_name, zone_of
 from opslib.ui.latency import finding
-from opslib.ui.links import filled
+from opslib.ui.links import Subject, filled
 from opslib.ui.tables import badge, section
 from opslib.ui.text import Html, html
 
@@ -115,7 +115,7 @@ def conclusion(inv: Investigation) -> Conclusion:
         beside(verdict),
         missing(verdict),
         next_steps(inv),
-        filled(inv.environment.links, verdict.service, verdict.windows.incident),
+        filled(inv.environment, Subject(verdict.windows.incident, verdict.service)),
         {"outcome": str(outcome), "verdict": verdict.to_dict()},
     )
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import string
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
-from opslib.core.model import Verdict
+from opslib.core.model import Onset
 from opslib.core.windows import Window, Windows
 from opslib.core.words import figures
 from opslib.ui.drawing import note
@@ -22,6 +22,16 @@ from opslib.ui.text import Html, html, identifier, label
 MAX_MARKS = 12
 _GAP = (0.24, 0.34)  # the stretch of the height between the two panels, where the windows are named
 _FAR = 2  # windows further apart than this many times their lengths get a cut axis
+
+
+class Dated(Protocol):
+    """Whatever compares two windows: a verdict, a look at logs."""
+
+    @property
+    def windows(self) -> Windows: ...
+
+    @property
+    def onset(self) -> Onset | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +79,18 @@ def _text(row: dict[Any, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def shapes(verdict: Verdict, found: list[Change], clock: Zone) -> list[dict[str, Any]]:
+def shapes(dated: Dated, found: list[Change], clock: Zone) -> list[dict[str, Any]]:
     """Return the shaded windows, the line of the onset and the lines of the changes."""
     drawn = []
-    for window, colour in ((verdict.windows.baseline, NORMAL), (verdict.windows.incident, INCIDENT)):
+    for window, colour in ((dated.windows.baseline, NORMAL), (dated.windows.incident, INCIDENT)):
         if window:
             drawn.append(
                 _box(
                     clock, window, {"fillcolor": faded(colour, 0.13), "line": {"width": 0}, "layer": "below"}
                 )
             )
-    if verdict.onset:
-        drawn.append(_line(clock, verdict.onset.time_ns, "longdash", 1.5))
+    if dated.onset:
+        drawn.append(_line(clock, dated.onset.time_ns, "longdash", 1.5))
     return drawn + [_line(clock, change.time_ns, "dot", 1) for change in found if change.letter]
 
 
@@ -95,22 +105,24 @@ def _line(clock: Zone, time_ns: int, dash: str, width: float) -> dict[str, Any]:
     return {"type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": line}
 
 
-def captions(verdict: Verdict, found: list[Change], clock: Zone) -> list[dict[str, Any]]:
-    """Name windows and onset between the panels, and set the letters above them."""
+def captions(
+    dated: Dated, found: list[Change], clock: Zone, gap: tuple[float, float] = _GAP
+) -> list[dict[str, Any]]:
+    """Name windows and onset in a gap of the height, between the panels, and set the letters above them."""
     top = {"xref": "x", "yref": "paper", "yanchor": "bottom"}
     drawn = []
     # at outer ends, so that a window of a few pixels and its neighbour do not write over each other
-    windows = verdict.windows
+    windows = dated.windows
     if windows.baseline:
         at = clock.axis_ms(windows.baseline.start_ns)
-        drawn.append(note("baseline", at, _GAP[0], xanchor="left", xshift=4, **top))
+        drawn.append(note("baseline", at, gap[0], xanchor="left", xshift=4, **top))
     at = clock.axis_ms(windows.incident.end_ns)
-    drawn.append(note("incident", at, _GAP[0], xanchor="right", xshift=-4, **top))
-    if verdict.onset:
-        doubt = verdict.onset.uncertainty_s
+    drawn.append(note("incident", at, gap[0], xanchor="right", xshift=-4, **top))
+    if dated.onset:
+        doubt = dated.onset.uncertainty_s
         text = f"onset ± {figures(doubt, 2)} s" if doubt else "onset"
-        at = clock.axis_ms(verdict.onset.time_ns)
-        drawn.append(note(text, at, _GAP[1], xanchor="left", xshift=4, **(top | {"yanchor": "top"})))
+        at = clock.axis_ms(dated.onset.time_ns)
+        drawn.append(note(text, at, gap[1], xanchor="left", xshift=4, **(top | {"yanchor": "top"})))
     for change in found:
         if change.letter:
             more = {"hovertext": f"{label(change.what)} {label(change.where)}", "captureevents": True}

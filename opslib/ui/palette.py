@@ -11,8 +11,8 @@ INCIDENT = "#E69F00"  # orange: the incident window, slow calls, canary
 GUILTY = "#CC79A7"  # red-purple: what is charged with the cause
 STABLE = "#56B4E9"  # blue: the stable version
 GOOD = "#009E73"  # green: verdict badges only
-BAD = "#D55E00"  # vermilion: verdict badges only
-HOLD = "#F0E442"  # yellow: verdict badges only
+BAD = "#D55E00"  # vermilion: verdict badges, and log records that tell of errors
+HOLD = "#F0E442"  # yellow: verdict badges, and log records that warn
 
 TEXT = "#777777"
 GRID = "rgba(128,128,128,0.22)"
@@ -41,6 +41,9 @@ BADGES = {
     "rollback failed": BAD,
     "timed out": BAD,
     "suspended": HOLD,
+    "warn": HOLD,
+    "info": NORMAL,
+    "debug": NORMAL,
 }
 
 

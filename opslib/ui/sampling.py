@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from opslib.core.windows import NS_PER_S, Window
+from opslib.core.windows import NS_PER_S, STEPS_S, Window
 
 MAX_POINTS = 2000
 FEW = 30  # a quantile of fewer requests is drawn hollow
-_WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +82,11 @@ def thin(values: Sequence[float] | NDArray[np.float64], limit: int = MAX_POINTS)
 def width_s(windows: Sequence[Window], calls: int) -> int:
     """Choose the width of a bucket: at most 60 buckets, wider while a bucket holds few calls, but at least 12 of them."""
     length_s = sum(window.length_ns for window in windows) / NS_PER_S
-    for width in _WIDTHS_S:
+    for width in STEPS_S:
         buckets = length_s / width
         if buckets <= 60 and (calls / max(buckets, 1) >= FEW or buckets <= 24):
             return width
-    return max(_WIDTHS_S[-1], int(length_s / 60))
+    return max(STEPS_S[-1], int(length_s / 60))
 
 
 def buckets(

@@ -10,6 +10,7 @@ from opslib.core.errors import UsageError
 from opslib.core.model import Candidate, Finding, Verdict
 from opslib.core.words import figures, quantity
 from opslib.ui.facts import culprit, place
+from opslib.ui.links import anchors, of_finding
 from opslib.ui.palette import GUILTY, NORMAL
 from opslib.ui.tables import Table, bar, details, table
 from opslib.ui.text import Html, html, join, short
@@ -26,7 +27,7 @@ def candidates(inv: Investigation) -> Table:
         return Table("candidates", Html(f"<p>{html(words)}</p>"), words, _frame(verdict))
     heads = ("score", "suspect", "confidence", "because", "evidence")
     charged = culprit(verdict)
-    rows = [_row(candidate, charged) for candidate in verdict.candidates]
+    rows = [_row(inv, candidate, charged) for candidate in verdict.candidates]
     body = table(heads, rows, caption=html(words))
     return Table("candidates", body, words, _frame(verdict))
 
@@ -41,26 +42,30 @@ def evidence(inv: Investigation, rank: int = 1) -> Table:
         ranks = ", ".join(str(c.rank) for c in inv.verdict.candidates[:20]) or "none"
         raise UsageError(f"there is no candidate of rank {rank}", hint=f"ranks there are: {ranks}")
     words = f"Evidence for {place(found)}, rank {found.rank}, confidence {found.confidence}"
-    return Table("evidence", evidence_of(found, html(words)), words, _findings_frame(found.evidence))
+    return Table("evidence", evidence_of(inv, found, html(words)), words, _findings_frame(found.evidence))
 
 
-def evidence_of(candidate: Candidate, caption: Html) -> Html:
-    """Return a candidate's evidence as a table."""
+def evidence_of(inv: Investigation, candidate: Candidate, caption: Html) -> Html:
+    """Return a candidate's evidence as a table; each piece opens where the environment's links lead."""
     heads = ("what was seen", "value", "baseline", "signal", "ask again")
-    rows = [_finding_row(finding) for finding in candidate.evidence]
+    windows = inv.verdict.windows
+    rows = [
+        _finding_row(finding, anchors(of_finding(inv.environment, finding, candidate.service, windows)))
+        for finding in candidate.evidence
+    ]
     if not rows:
         return Html(f"<p>{caption}: nothing was recorded.</p>")
     return table(heads, rows, caption=caption, numbers=frozenset({1, 2}))
 
 
-def _row(candidate: Candidate, charged: Candidate | None) -> tuple[Html, ...]:
+def _row(inv: Investigation, candidate: Candidate, charged: Candidate | None) -> tuple[Html, ...]:
     mark = Html(" <b>◀ cause</b>") if candidate is charged else Html("")
     colour = GUILTY if candidate is charged else NORMAL
     first = candidate.evidence[0].statement if candidate.evidence else "nothing recorded"
     operation = f", operation {short(candidate.operation, 60)}" if candidate.operation else ""
     count = len(candidate.evidence)
     opened = details(
-        f"{count} piece{'' if count == 1 else 's'}", evidence_of(candidate, html(place(candidate)))
+        f"{count} piece{'' if count == 1 else 's'}", evidence_of(inv, candidate, html(place(candidate)))
     )
     return (
         join((bar(candidate.score, colour), html(figures(candidate.score, 2)))),
@@ -71,7 +76,7 @@ def _row(candidate: Candidate, charged: Candidate | None) -> tuple[Html, ...]:
     )
 
 
-def _finding_row(finding: Finding) -> tuple[Html, ...]:
+def _finding_row(finding: Finding, opened: Html) -> tuple[Html, ...]:
     baseline = "–" if finding.baseline is None else quantity(finding.baseline, finding.unit)
     where = html(finding.source, 120)
     query = Html(f"<br><code>{html(finding.query, 240)}</code>") if finding.query else Html("")
@@ -80,7 +85,7 @@ def _finding_row(finding: Finding) -> tuple[Html, ...]:
         html(quantity(finding.value, finding.unit)),
         html(baseline),
         html(finding.signal),
-        join((where, query)),
+        join((where, query, Html(f"<br>Open {opened}") if opened else opened)),
     )
 
 

@@ -13,6 +13,7 @@ from opslib.core.blocks import blocks_from_frame
 from opslib.core.columns import COLUMNS
 from opslib.core.evidence import Evidence, SourceNote
 from opslib.core.model import Onset, Verdict
+from opslib.core.settings import Environment
 from opslib.core.windows import NS_PER_S, Window, Windows
 from opslib.diagnosis import Diagnosis, diagnose, explain_trace
 
@@ -30,9 +31,7 @@ class MadeInvestigation:
     evidence: Evidence
     spans: pd.DataFrame
     logs: pd.DataFrame
-    environment: object = dataclasses.field(
-        default_factory=lambda: SimpleNamespace(name="lab", links={}, origin=None)
-    )
+    environment: Environment = Environment("lab")  # noqa: RUF009 - frozen
     window_choice: str = "as made"
     capture: object = None
     sources: object = dataclasses.field(default_factory=lambda: SimpleNamespace(traces=None))

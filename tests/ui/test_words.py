@@ -4,7 +4,6 @@ import dataclasses
 import json
 import shlex
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +12,7 @@ from opslib.core.checks import Check
 from opslib.core.errors import UsageError
 from opslib.core.model import Budget, Candidate, Completeness, Finding, Segment
 from opslib.core.outcome import RESULT_MIME, Outcome
+from opslib.core.settings import Environment
 from opslib.ui.conclusion import conclusion, next_steps
 from opslib.ui.facts import place, segment_of
 
@@ -171,9 +171,9 @@ def test_links_open_the_same_time_range(edge):
     links = {
         "grafana": "https://grafana.example/d/1?from={start_ms}&to={end_ms}&var-service={service}",
         "evil": "javascript:alert(1)",
-        "jaeger": "https://jaeger.example",
+        "docs": "https://docs.example",
     }
-    inv = dataclasses.replace(edge, environment=SimpleNamespace(name="prod", links=links, origin=None))
+    inv = dataclasses.replace(edge, environment=Environment("prod", links=links))
     inv = with_verdict(inv, service="pay ment&x=1")
     markup = conclusion(inv)._repr_html_()
     window = inv.verdict.windows.incident
@@ -182,7 +182,7 @@ def test_links_open_the_same_time_range(edge):
     assert (
         f"https://grafana.example/d/1?from={start}&amp;to={end}&amp;var-service=pay%20ment%26x%3D1" in markup
     )
-    assert 'href="https://jaeger.example"' in markup
+    assert 'href="https://docs.example"' in markup
     assert "javascript" not in markup
 
 
