@@ -106,6 +106,8 @@ def _start(state: State, name: str, options: Options, given: Mapping[str, int]) 
     process = processes.start(server.command(place), folder / "log", server.environment(place))
     url = {"url": place.url} if ports else {"folder": str(place.logs), **urls}
     more = {k: f"http://127.0.0.1:{port}" for k, port in ports.items() if k == "otlp"}
+    if name.startswith("prometheus"):
+        more["scrape"] = str(place.scraped)
     state.write(name, {**url, **more, "pid": process.pid, "ticks": process.ticks, "log": str(folder / "log")})
     return place, process
 
