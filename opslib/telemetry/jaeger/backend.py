@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import compress
 
@@ -15,6 +15,7 @@ import msgspec
 import pandas as pd
 
 from opslib.core.clock import Clock
+from opslib.core.columns import COLUMNS
 from opslib.core.errors import SourceError
 from opslib.core.evidence import SourceNote
 from opslib.core.windows import NS_PER_S, Window, Windows
@@ -28,6 +29,7 @@ from opslib.telemetry.jaeger.cover import OWN, cover, searchable
 from opslib.telemetry.jaeger.dialects import Dialect, Legacy, Search, choose, normal_id
 from opslib.telemetry.jaeger.fetching import CONCURRENCY, Fetching, Taken
 from opslib.telemetry.jaeger.slices import Pace, selection
+from opslib.telemetry.jaeger.slowest import Hunt, Tail, Top
 from opslib.telemetry.protocols import Frame
 
 _RETENTION_NS = 7 * 86_400 * NS_PER_S  # how far back it is looked for data
@@ -41,6 +43,16 @@ class _Link(msgspec.Struct):
 
 class _Links(msgspec.Struct):
     data: list[_Link] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slowest:
+    """Durations: `trace_id`, `duration_ns` by duration; all spans of these traces; how far both can be relied on."""
+
+    durations: pd.DataFrame
+    spans: pd.DataFrame
+    note: SourceNote
+    tail: Tail
 
 
 class JaegerTraces:
@@ -158,6 +170,22 @@ class JaegerTraces:
             return Legacy(self.http).trace(trace_id)
         except SourceError:  # newer versions do not speak it
             return None
+
+    def slowest(self, service: str, window: Window, n: int) -> Slowest:
+        """Return the n traces whose spans of a service last longest, of those that start in the window.
+
+        No percentile follows from them. What the budget left out is said in the note. Raises SourceError.
+        """
+        top = Top(self.theirs(service), window, n)
+        tail = Hunt(self.dialect, top, self._pace, self.clock, self._tell).run()
+        durations = pd.DataFrame(tail.durations, columns=["trace_id", "duration_ns"]).astype(
+            {"duration_ns": "int64"}
+        )
+        spans = pd.DataFrame(tail.rows, columns=[column.name for column in COLUMNS["spans"]])
+        spans["service_name"] = spans["service_name"].map(self.ours)
+        said = [] if tail.share == 1 else [f"not all of the slowest calls may be here: {tail.coverage()}"]
+        note = self._note(f"the {n:,} slowest of {printable(service)}: {tail.coverage()}", len(spans), said)
+        return Slowest(durations, spans, replace(note, truncated=tail.share < 1), tail)
 
     def topology(self) -> Frame:
         """Return callers and callees of the last day as Jaeger has added them up; many storages do so once a day, or never."""
