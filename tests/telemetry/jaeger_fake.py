@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from urllib.parse import unquote
 
 import httpx2
@@ -16,8 +17,8 @@ import httpx2
 from opslib.core.windows import Window
 from opslib.telemetry.endpoint import Endpoint
 from opslib.telemetry.http import Http
-from opslib.telemetry.jaeger.backend import JaegerTraces
 from opslib.telemetry.jaeger.slices import Pace
+from opslib.telemetry.jaeger.traces import JaegerTraces
 
 T0 = 1_769_828_400_000_000_000
 MS, S = 10**6, 10**9
@@ -55,10 +56,15 @@ class Span:
     end: int
     name: str = "op"
     kind: int = 2
+    attributes: tuple[tuple[str, str | bool], ...] = ()
 
 
-def call(number, start, took=20 * MS, services=("front", "payment")):
-    """A trace in which each service calls the next, a millisecond in."""
+def call(number, start, took=20 * MS, services=("front", "payment"), *, both_sides=False, attributes=None):
+    """A trace in which each service calls the next, a millisecond in; with client spans where both sides are seen."""
+    own = tuple((attributes(number) if attributes else {}).items())
+    chain = [(name, 2) for name in services]
+    if both_sides:
+        chain = [pair for name in services for pair in ((name, 2), (name, 3))][:-1]
     return [
         Span(
             number,
@@ -67,8 +73,10 @@ def call(number, start, took=20 * MS, services=("front", "payment")):
             name,
             start + i * MS,
             start + took - i * MS,
+            kind=kind,
+            attributes=own,
         )
-        for i, name in enumerate(services)
+        for i, (name, kind) in enumerate(chain)
     ]
 
 
@@ -81,6 +89,7 @@ class Jaeger:
     spelling: str = "snake"  # or camel
     max_traces: int = 100_000
     anonymous: str = "yes"  # or "no" (400), or "nothing"
+    heeds: bool = True  # attributes
     write_id: Callable[[str], str] = str
     answers: Callable[[httpx2.Request, httpx2.Response], httpx2.Response] = lambda _, answer: answer
     seen: list[httpx2.Request] = field(default_factory=list)
@@ -126,7 +135,7 @@ class Jaeger:
                 (p.service, c.service) for c in self.spans for p in self.spans if p.span == c.parent
             )
             return _json({"data": [{"parent": p, "child": c, "callCount": n} for (p, c), n in pairs.items()]})
-        return httpx2.Response(200, html=PAGE)
+        return httpx2.Response(200, html=PAGE, headers={"Date": _json(None).headers["Date"]})
 
     def _v3(self, params):
         def given(name):
@@ -144,7 +153,12 @@ class Jaeger:
         window = Window(_time(given("start_time_min")), _time(given("start_time_max")) + 1)
         return self._v3_body(
             self.find(
-                given("service_name"), window, limit, _ns(given("duration_min")), _ns(given("duration_max"))
+                given("service_name"),
+                window,
+                limit,
+                _ns(given("duration_min")),
+                _ns(given("duration_max")),
+                params.get("query.attributes"),
             )
         )
 
@@ -156,21 +170,30 @@ class Jaeger:
         window = Window(1000 * int(params["start"]), 1000 * int(params["end"]) + 1000)
         limit = int(params.get("limit", 100))
         found = self.find(
-            params["service"], window, limit, _ns(params.get("minDuration")), _ns(params.get("maxDuration"))
+            params["service"],
+            window,
+            limit,
+            _ns(params.get("minDuration")),
+            _ns(params.get("maxDuration")),
+            params.get("tags"),
         )
         return self._legacy_body(found)
 
-    def find(self, service, window, limit, least=0, longest=0):
+    def find(self, service, window, limit, least=0, longest=0, attributes=None):
         """The most recently stored traces with a span that matches, as the memory storage does."""
         if not service and self.anonymous == "nothing":
             return []
 
+        wanted = json.loads(attributes or "{}") if self.heeds else {}
+
         def matches(span):
+            has = {key: str(value).lower() for key, value in span.attributes}
             took = span.end - span.start
             return (
                 (not service or span.service == service)
                 and span.start in window
                 and took >= least
+                and wanted.items() <= has.items()
                 and (not longest or took <= longest)
             )
 
@@ -199,6 +222,10 @@ class Jaeger:
             "startTimeUnixNano": str(span.start),
             "endTimeUnixNano": str(span.end),
             "status": {},
+            "attributes": [
+                {"key": k, "value": {"boolValue" if isinstance(v, bool) else "stringValue": v}}
+                for k, v in span.attributes
+            ],
             **parent,
         }
 
@@ -227,12 +254,16 @@ class Jaeger:
         return {
             "traceID": trace, "spanID": f"{span.span:016x}", "operationName": span.name, "references": parent,
             "startTime": span.start // 1000, "duration": (span.end - span.start) // 1000, "processID": span.service,
-            "tags": [{"key": "span.kind", "type": "string", "value": "server"}], "logs": [],
+            "tags": [{"key": "span.kind", "value": "server" if span.kind == 2 else "client"}]
+            + [{"key": k, "value": v} for k, v in span.attributes], "logs": [],
         }  # fmt: skip
 
 
 def _json(value):
-    return httpx2.Response(200, text=json.dumps(value))  # as text/plain, as the real one does
+    date = format_datetime(datetime.fromtimestamp(T0 // S + 3600, UTC), usegmt=True)
+    return httpx2.Response(
+        200, text=json.dumps(value), headers={"Date": date}
+    )  # as text/plain, as the real one does
 
 
 def _error(status, message):

@@ -49,13 +49,16 @@ class Asking:
     dialect: Dialect
     service: str
     limit: int = MOST
+    attributes: tuple[tuple[str, str], ...] = ()
 
     def ask(self, window: Window, least_ns: int = 0, longest_ns: int = 0) -> tuple[Found, bool]:
         """Ask once; True where there may be more than was answered. A server that gives less at once is asked for less."""
         while True:
             limit = self.limit
             try:
-                found = self.dialect.search(Search(self.service, window, limit, least_ns, longest_ns))
+                found = self.dialect.search(
+                    Search(self.service, window, limit, least_ns, longest_ns, self.attributes)
+                )
             except SourceError as error:
                 if "search depth" not in str(error) or limit == 1:
                     raise

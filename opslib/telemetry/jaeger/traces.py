@@ -28,6 +28,7 @@ from opslib.telemetry.jaeger.answers import Found
 from opslib.telemetry.jaeger.cover import OWN, cover, searchable
 from opslib.telemetry.jaeger.dialects import Dialect, Legacy, Search, choose, normal_id
 from opslib.telemetry.jaeger.fetching import CONCURRENCY, Fetching, Taken
+from opslib.telemetry.jaeger.matching import matching
 from opslib.telemetry.jaeger.slices import Pace, selection
 from opslib.telemetry.jaeger.slowest import Hunt, Tail, Top
 from opslib.telemetry.protocols import Frame
@@ -77,6 +78,11 @@ class JaegerTraces:
     def dialect(self) -> Dialect:
         """The way in which this server is asked, found out once. Raises SourceError."""
         return choose(self.http)
+
+    @property
+    def mapped(self) -> tuple[str, ...]:
+        """Our names of services, as the environment's map has them."""
+        return tuple(sorted(self._names))
 
     def theirs(self, service: str) -> str:
         return self._names.get(service, service)
@@ -187,13 +193,34 @@ class JaegerTraces:
         note = self._note(f"the {n:,} slowest of {printable(service)}: {tail.coverage()}", len(spans), said)
         return Slowest(durations, spans, replace(note, truncated=tail.share < 1), tail)
 
+    def matching(
+        self, service: str, window: Window, attributes: Mapping[str, str], limit: int = 200
+    ) -> Frame:
+        """Return the traces with a span of a service that has all these attributes, the earliest of the window.
+
+        The note is truncated where there are more than the limit. Raises SourceError.
+        """
+        got = matching(self.dialect, self.theirs(service), window, attributes, limit)
+        frame = pd.DataFrame(got.rows, columns=[column.name for column in COLUMNS["spans"]])
+        frame["service_name"] = frame["service_name"].map(self.ours)
+        wanted = ", ".join(f"{key}={value}" for key, value in sorted(attributes.items()))
+        note = self._note(
+            f"traces of {printable(service)} with {printable(wanted)}", len(frame), got.warnings
+        )
+        return Frame(
+            frame.sort_values(["start_time_unix_nano", "span_id"], ignore_index=True),
+            replace(note, truncated=got.more),
+        )
+
     def topology(self) -> Frame:
         """Return callers and callees of the last day as Jaeger has added them up; many storages do so once a day, or never."""
         params = {"endTs": self.clock.now_ns() // 1_000_000, "lookback": 86_400_000}
         answer = self.http.get("/api/dependencies", params)
         links = answer.json(_Links).data or [] if answer.status == 200 else []
         pairs = sorted({(self.ours(link.parent), self.ours(link.child)) for link in links})
-        frame = pd.DataFrame([p for p in pairs if all(p)], columns=["caller", "callee"], dtype="object")
+        frame = pd.DataFrame(
+            [p for p in pairs if all(p) and p[0] != p[1]], columns=["caller", "callee"], dtype="object"
+        )
         return Frame(frame, replace(self._note("/api/dependencies", len(frame), []), signal="topology"))
 
     def _note(self, query: str, rows: int, warnings: Sequence[str]) -> SourceNote:
