@@ -1,5 +1,7 @@
 """One question at a time: services, extent, one trace, callers and callees, traces by attributes, and the doctor's checks."""
 
+import random
+
 import httpx2
 import pytest
 
@@ -26,6 +28,9 @@ def test_the_extent_reaches_to_the_newest_span(how):
     spans = steady(NOW - 70 * S)
     extent = Jaeger(spans, **how).backend().extent()
     assert extent.end_ns == max(span.end for span in spans) + 1
+    random.Random(5).shuffle(spans)  # the order in which they were stored
+    assert Jaeger(spans, **how).backend().extent() == extent
+    spans.sort(key=lambda span: span.start)
     assert spans[0].start - S <= extent.start_ns <= spans[0].start
 
 

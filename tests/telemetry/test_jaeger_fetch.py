@@ -169,6 +169,14 @@ def test_services_that_see_other_traces_are_searched_too():
     assert any("searched by the services" in text for text in said.note.warnings)
 
 
+@pytest.mark.parametrize("how", [{}, {"anonymous": "no"}, {"speaks": frozenset({"legacy"})}], ids=str)
+@pytest.mark.parametrize("spans", [[], call(1, T0 - 900 * S)], ids=["no services", "no traces"])
+def test_where_there_is_nothing_nothing_is_fetched(spans, how):
+    rows, said = fetched(Jaeger(spans, **how).backend(), BOTH)
+    assert rows == []
+    assert (said.note.rows, said.note.warnings, said.selection["incident"]) == (0, (), "all")
+
+
 def test_jaegers_own_traces_are_left_out():
     own = call(9, T0 + 61 * S, services=("jaeger-query",))
     rows, _ = fetched(Jaeger(steady() + own).backend(), BOTH)

@@ -29,12 +29,14 @@ from opslib.telemetry.jaeger.cover import OWN, cover, searchable
 from opslib.telemetry.jaeger.dialects import Dialect, Legacy, Search, choose, normal_id
 from opslib.telemetry.jaeger.fetching import CONCURRENCY, Fetching, Taken
 from opslib.telemetry.jaeger.matching import matching
-from opslib.telemetry.jaeger.slices import Pace, selection
+from opslib.telemetry.jaeger.slices import LEAST_NS, Pace, selection
 from opslib.telemetry.jaeger.slowest import Hunt, Tail, Top
 from opslib.telemetry.protocols import Frame
 
 _RETENTION_NS = 7 * 86_400 * NS_PER_S  # how far back it is looked for data
 _RECENT_NS = 3_600 * NS_PER_S  # within which it is known to a second when the data begin
+
+_NEWEST = 20  # traces of an answer that tells how far the data reach
 
 
 class _Link(msgspec.Struct):
@@ -138,15 +140,28 @@ class JaegerTraces:
         return Window(low, newest_ns)
 
     def _newest_ns(self, names: Sequence[str], week: Window) -> int | None:
-        """Return the end of the newest span, looked for in the last second, then in ever longer times."""
+        """Return when the newest spans end: looked for in the last second, in ever longer times, then after what was found.
+
+        For what a storage calls its most recent traces are the last that it was sent, not those that started last.
+        """
         length_ns = NS_PER_S
-        while True:
+        found: list[Found] = []
+        while not found and length_ns < 8 * week.length_ns:
             at = Window(max(week.start_ns, week.end_ns - length_ns), week.end_ns)
-            answers = self._search(names, at, 20)
-            ends = [max(found.column("end_time_unix_nano")) for found in answers if found.rows]
-            if ends or at == week:
-                return max(ends) + 1 if ends else None
+            found = [answer for answer in self._search(names, at, _NEWEST) if answer.rows]
             length_ns *= 8
+        end_ns = 0
+        while found:
+            end_ns = max([end_ns, *(max(answer.column("end_time_unix_nano")) for answer in found)])
+            last_ns = max(max(answer.column("start_time_unix_nano")) for answer in found)
+            after_ns = (
+                last_ns // LEAST_NS + 1
+            ) * LEAST_NS  # storages cut times to it: sooner would find it again
+            if after_ns >= week.end_ns:
+                break
+            at = Window(after_ns, week.end_ns)
+            found = [answer for answer in self._search(names, at, _NEWEST) if answer.rows]
+        return end_ns + 1 if end_ns else None
 
     def _any(self, names: Sequence[str], window: Window) -> bool:
         return any(found.rows for found in self._search(names, window, 1))
