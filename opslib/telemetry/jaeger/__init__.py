@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from opslib.core.checks import Check
 from opslib.core.clock import Clock
 from opslib.core.errors import UsageError
 from opslib.core.settings import Environment, SourceSettings
 
 if TYPE_CHECKING:
     from opslib.telemetry.fetched import FetchedTraces
-    from opslib.telemetry.jaeger.backend import JaegerTraces
+    from opslib.telemetry.jaeger.traces import JaegerTraces
 
-__all__ = ["backend", "connect"]
+__all__ = ["backend", "check", "connect"]
 
 _OWN = frozenset({"max_traces", "budget_s", "roots"})
 
@@ -45,8 +46,8 @@ def backend(
     """
     from opslib.telemetry.endpoint import endpoint  # noqa: PLC0415 - the client with it
     from opslib.telemetry.http import Http  # noqa: PLC0415
-    from opslib.telemetry.jaeger.backend import JaegerTraces  # noqa: PLC0415
     from opslib.telemetry.jaeger.slices import Pace  # noqa: PLC0415
+    from opslib.telemetry.jaeger.traces import JaegerTraces  # noqa: PLC0415
 
     http = Http(endpoint(settings, where, _OWN, environment.origin), clock=clock)
     most, budget_s = (
@@ -59,6 +60,13 @@ def backend(
     return JaegerTraces(
         http, clock, names=names, pace=Pace(int(most), float(budget_s)), roots=roots, progress=progress
     )
+
+
+def check(settings: SourceSettings, environment: Environment, where: str, clock: Clock) -> tuple[Check, ...]:
+    """Return what `opslib doctor` says of a Jaeger. Raises UsageError for options that cannot be."""
+    from opslib.telemetry.jaeger.checks import check as checked  # noqa: PLC0415
+
+    return checked(backend(settings, environment, where, clock))
 
 
 def _number(settings: SourceSettings, where: str, name: str, usual: int) -> float:

@@ -56,7 +56,7 @@ def cover(dialect: Dialect, roots: Sequence[str], wanted: Sequence[str], windows
         said.append(
             f"only {_MOST} of {len(names)} services were looked at; name those where traces begin: roots = [...]"
         )
-    return Cover(tuple(chosen), tuple(said) if len(chosen) < len(names) else ())
+    return Cover(tuple(chosen), tuple(said) if 0 < len(chosen) < len(names) else ())
 
 
 def searchable(dialect: Dialect, window: Window) -> list[str]:

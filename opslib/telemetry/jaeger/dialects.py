@@ -14,6 +14,7 @@ from opslib.core.errors import SourceError
 from opslib.core.ids import TRACE_BYTES, hex_id
 from opslib.core.windows import Window, rfc3339
 from opslib.telemetry.http import Answer, Http
+from opslib.telemetry.importers.values import json_text
 from opslib.telemetry.jaeger.answers import Found, read
 
 MOST = 1_500  # traces of one answer
@@ -28,6 +29,7 @@ class Search:
     limit: int = MOST
     least_ns: int = 0
     longest_ns: int = 0  # 0: any
+    attributes: tuple[tuple[str, str], ...] = ()  # that span has; some versions ignore them
 
 
 class Dialect(Protocol):
@@ -95,6 +97,8 @@ class Legacy:
             params["minDuration"] = f"{search.least_ns}ns"
         if search.longest_ns:
             params["maxDuration"] = f"{search.longest_ns}ns"
+        if search.attributes:
+            params["tags"] = json_text(dict(search.attributes))
         return _found(self._http.get("/api/traces", params)) or Found()
 
     def trace(self, trace_id: str) -> Found | None:
@@ -127,6 +131,8 @@ def _query(search: Search) -> dict[str, str]:
         fields["duration_min"] = f"{search.least_ns}ns"
     if search.longest_ns:
         fields["duration_max"] = f"{search.longest_ns}ns"
+    if search.attributes:
+        fields["attributes"] = json_text(dict(search.attributes))
     spelled = {name: value for key, value in fields.items() for name in (key, _camel(key)) if value}
     return {f"query.{name}": value for name, value in (spelled | {"num_traces": str(search.limit)}).items()}
 

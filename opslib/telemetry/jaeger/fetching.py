@@ -49,13 +49,16 @@ class Asking:
     dialect: Dialect
     service: str
     limit: int = MOST
+    attributes: tuple[tuple[str, str], ...] = ()
 
-    def ask(self, window: Window) -> tuple[Found, bool]:
+    def ask(self, window: Window, least_ns: int = 0, longest_ns: int = 0) -> tuple[Found, bool]:
         """Ask once; True where there may be more than was answered. A server that gives less at once is asked for less."""
         while True:
             limit = self.limit
             try:
-                found = self.dialect.search(Search(self.service, window, limit))
+                found = self.dialect.search(
+                    Search(self.service, window, limit, least_ns, longest_ns, self.attributes)
+                )
             except SourceError as error:
                 if "search depth" not in str(error) or limit == 1:
                     raise
@@ -151,6 +154,8 @@ class Fetching:
 
     def run(self, services: Sequence[str], windows: Sequence[Window], taken: Taken) -> Coverage:
         """Bring the traces of the windows that pass these services. Raises SourceError."""
+        if not services:
+            return Coverage(1, 1, 0)
         started_s = self.clock.monotonic_s()
         searched = [_widened(window, services) for window in windows]
         with ThreadPoolExecutor(CONCURRENCY) as pool:

@@ -19,7 +19,7 @@ from opslib.core.windows import Window
 LEAST_NS = 1_000  # width of a slice; storages of Jaeger know no finer time
 _FEW = 2_000  # traces that are fetched in one round
 _PER_ROUND = 4  # slices of each window, so that a round is spread over all of it
-_MOST_SLICES = 1 << 16
+_MOST_SLICES = 1 << 14
 
 A = TypeVar("A")
 

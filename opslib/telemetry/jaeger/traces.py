@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import compress
 
@@ -15,6 +15,7 @@ import msgspec
 import pandas as pd
 
 from opslib.core.clock import Clock
+from opslib.core.columns import COLUMNS
 from opslib.core.errors import SourceError
 from opslib.core.evidence import SourceNote
 from opslib.core.windows import NS_PER_S, Window, Windows
@@ -27,11 +28,15 @@ from opslib.telemetry.jaeger.answers import Found
 from opslib.telemetry.jaeger.cover import OWN, cover, searchable
 from opslib.telemetry.jaeger.dialects import Dialect, Legacy, Search, choose, normal_id
 from opslib.telemetry.jaeger.fetching import CONCURRENCY, Fetching, Taken
-from opslib.telemetry.jaeger.slices import Pace, selection
+from opslib.telemetry.jaeger.matching import matching
+from opslib.telemetry.jaeger.slices import LEAST_NS, Pace, selection
+from opslib.telemetry.jaeger.slowest import Hunt, Tail, Top
 from opslib.telemetry.protocols import Frame
 
 _RETENTION_NS = 7 * 86_400 * NS_PER_S  # how far back it is looked for data
 _RECENT_NS = 3_600 * NS_PER_S  # within which it is known to a second when the data begin
+
+_NEWEST = 20  # traces of an answer that tells how far the data reach
 
 
 class _Link(msgspec.Struct):
@@ -41,6 +46,16 @@ class _Link(msgspec.Struct):
 
 class _Links(msgspec.Struct):
     data: list[_Link] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slowest:
+    """Durations: `trace_id`, `duration_ns` by duration; all spans of these traces; how far both can be relied on."""
+
+    durations: pd.DataFrame
+    spans: pd.DataFrame
+    note: SourceNote
+    tail: Tail
 
 
 class JaegerTraces:
@@ -65,6 +80,11 @@ class JaegerTraces:
     def dialect(self) -> Dialect:
         """The way in which this server is asked, found out once. Raises SourceError."""
         return choose(self.http)
+
+    @property
+    def mapped(self) -> tuple[str, ...]:
+        """Our names of services, as the environment's map has them."""
+        return tuple(sorted(self._names))
 
     def theirs(self, service: str) -> str:
         return self._names.get(service, service)
@@ -120,15 +140,28 @@ class JaegerTraces:
         return Window(low, newest_ns)
 
     def _newest_ns(self, names: Sequence[str], week: Window) -> int | None:
-        """Return the end of the newest span, looked for in the last second, then in ever longer times."""
+        """Return when the newest spans end: looked for in the last second, in ever longer times, then after what was found.
+
+        For what a storage calls its most recent traces are the last that it was sent, not those that started last.
+        """
         length_ns = NS_PER_S
-        while True:
+        found: list[Found] = []
+        while not found and length_ns < 8 * week.length_ns:
             at = Window(max(week.start_ns, week.end_ns - length_ns), week.end_ns)
-            answers = self._search(names, at, 20)
-            ends = [max(found.column("end_time_unix_nano")) for found in answers if found.rows]
-            if ends or at == week:
-                return max(ends) + 1 if ends else None
+            found = [answer for answer in self._search(names, at, _NEWEST) if answer.rows]
             length_ns *= 8
+        end_ns = 0
+        while found:
+            end_ns = max([end_ns, *(max(answer.column("end_time_unix_nano")) for answer in found)])
+            last_ns = max(max(answer.column("start_time_unix_nano")) for answer in found)
+            after_ns = (
+                last_ns // LEAST_NS + 1
+            ) * LEAST_NS  # storages cut times to it: sooner would find it again
+            if after_ns >= week.end_ns:
+                break
+            at = Window(after_ns, week.end_ns)
+            found = [answer for answer in self._search(names, at, _NEWEST) if answer.rows]
+        return end_ns + 1 if end_ns else None
 
     def _any(self, names: Sequence[str], window: Window) -> bool:
         return any(found.rows for found in self._search(names, window, 1))
@@ -159,13 +192,50 @@ class JaegerTraces:
         except SourceError:  # newer versions do not speak it
             return None
 
+    def slowest(self, service: str, window: Window, n: int) -> Slowest:
+        """Return the n traces whose spans of a service last longest, of those that start in the window.
+
+        No percentile follows from them. What the budget left out is said in the note. Raises SourceError.
+        """
+        top = Top(self.theirs(service), window, n)
+        tail = Hunt(self.dialect, top, self._pace, self.clock, self._tell).run()
+        durations = pd.DataFrame(tail.durations, columns=["trace_id", "duration_ns"]).astype(
+            {"duration_ns": "int64"}
+        )
+        spans = pd.DataFrame(tail.rows, columns=[column.name for column in COLUMNS["spans"]])
+        spans["service_name"] = spans["service_name"].map(self.ours)
+        said = [] if tail.share == 1 else [f"not all of the slowest calls may be here: {tail.coverage()}"]
+        note = self._note(f"the {n:,} slowest of {printable(service)}: {tail.coverage()}", len(spans), said)
+        return Slowest(durations, spans, replace(note, truncated=tail.share < 1), tail)
+
+    def matching(
+        self, service: str, window: Window, attributes: Mapping[str, str], limit: int = 200
+    ) -> Frame:
+        """Return the traces with a span of a service that has all these attributes, the earliest of the window.
+
+        The note is truncated where there are more than the limit. Raises SourceError.
+        """
+        got = matching(self.dialect, self.theirs(service), window, attributes, limit)
+        frame = pd.DataFrame(got.rows, columns=[column.name for column in COLUMNS["spans"]])
+        frame["service_name"] = frame["service_name"].map(self.ours)
+        wanted = ", ".join(f"{key}={value}" for key, value in sorted(attributes.items()))
+        note = self._note(
+            f"traces of {printable(service)} with {printable(wanted)}", len(frame), got.warnings
+        )
+        return Frame(
+            frame.sort_values(["start_time_unix_nano", "span_id"], ignore_index=True),
+            replace(note, truncated=got.more),
+        )
+
     def topology(self) -> Frame:
         """Return callers and callees of the last day as Jaeger has added them up; many storages do so once a day, or never."""
         params = {"endTs": self.clock.now_ns() // 1_000_000, "lookback": 86_400_000}
         answer = self.http.get("/api/dependencies", params)
         links = answer.json(_Links).data or [] if answer.status == 200 else []
         pairs = sorted({(self.ours(link.parent), self.ours(link.child)) for link in links})
-        frame = pd.DataFrame([p for p in pairs if all(p)], columns=["caller", "callee"], dtype="object")
+        frame = pd.DataFrame(
+            [p for p in pairs if all(p) and p[0] != p[1]], columns=["caller", "callee"], dtype="object"
+        )
         return Frame(frame, replace(self._note("/api/dependencies", len(frame), []), signal="topology"))
 
     def _note(self, query: str, rows: int, warnings: Sequence[str]) -> SourceNote:
