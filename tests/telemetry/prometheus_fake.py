@@ -69,6 +69,8 @@ class Fake:
 
     def query_range(self, params):
         start, end, step = (int(Decimal(params[name]) * 1000) for name in ("start", "end", "step"))
+        if "nocache" not in params:  # as VictoriaMetrics does
+            start, end = start // step * step, -(-end // step) * step
         if (end - start) // step > 11_000:
             words = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution"
             return self._refused(400, "bad_data", words)

@@ -45,8 +45,9 @@ def test_every_sample_of_the_window_comes_once_and_none_beside_it(left_open):
     assert list(frame.columns) == [column.name for column in COLUMNS["metrics"]]
 
 
-def test_a_window_may_begin_and_end_between_milliseconds():
-    fake = Fake([(REQUESTS, counting(NOW_MS, NOW_MS + 10, 1))])
+@pytest.mark.parametrize("left_open", [True, False], ids=["prometheus-3", "prometheus-2"])
+def test_a_window_may_begin_and_end_between_milliseconds(left_open):
+    fake = Fake([(REQUESTS, counting(NOW_MS, NOW_MS + 10, 1))], left_open=left_open)
 
     frame = source(fake).metrics(Window(NOW_MS * MS + 1, (NOW_MS + 2) * MS + 1)).frame
 
@@ -98,11 +99,11 @@ def test_what_the_server_warns_of_stands_in_the_note():
     [
         (lambda: answer("<html>log in</html>"), "web page"),
         (lambda: answer(b'{"status": "success", "data": {"resultType": "matr'), "not its protocol"),
-        (lambda: answer({"status": "success", "data": {"resultType": "string", "result": [1, "x"]}}), "a string"),
+        (lambda: answer({"status": "success", "data": {"resultType": "string", "result": [1, "x"]}}), "answers with string"),
         (lambda: answer({"status": "error", "errorType": "bad_data", "error": "parse error: x"}, 400), "parse error: x"),
         (lambda: answer({"status": "error", "errorType": "timeout", "error": "query timed out"}, 503), "query timed out"),
         (lambda: answer("404 page not found", 404), "404 page not found"),
-        (lambda: answer({"status": "success"}), "refuses"),
+        (lambda: answer({"status": "success", "data": None}), "answers with nothing"),
     ],
 )  # fmt: skip
 def test_no_answer_is_told_in_the_servers_words(instead, words):
@@ -218,8 +219,10 @@ def test_services_are_asked_for_by_their_names_there_and_come_with_ours():
     }
 
 
-def test_no_samples_are_a_frame_with_the_columns():
-    found = source(Fake()).metrics(window(NOW_MS, NOW_MS + 1000))
+@pytest.mark.parametrize("asked", [{}, {"names": []}, {"services": []}, {"services": ["nobody"]}])
+def test_no_samples_are_a_frame_with_the_columns(asked):
+    fake = Fake([(CPU, counting(NOW_MS, NOW_MS))] if asked else [])
+    found = source(fake).metrics(window(NOW_MS, NOW_MS + 1000), **asked)
 
     assert (len(found.frame), found.note.rows, found.note.truncated) == (0, 0, False)
     assert list(found.frame.columns) == [column.name for column in COLUMNS["metrics"]]
@@ -313,6 +316,13 @@ def test_exemplars_lead_to_traces():
         "risk"
     ]
     assert "http_server_request_duration" in fake.asked[0][1]["query"]
+
+
+def test_a_server_that_knows_no_exemplars_has_none():
+    fake = Fake()
+    fake.instead = {"query_exemplars": lambda: answer({"status": "success", "data": None})}
+
+    assert len(source(fake).exemplars("x", window(NOW_MS, NOW_MS + 1)).frame) == 0
 
 
 def test_connect_reads_the_table_of_a_source():

@@ -44,7 +44,9 @@ def increase(samples: pd.DataFrame) -> pd.DataFrame:
     appeared = gap.isna() & (at - at.groupby(target).transform("min") > _SAME_SCRAPE * interval)
     grown = step.where(~(appeared | (step < 0)), rows["value"])
     found: pd.DataFrame = rows.assign(value=grown)[grown.notna()]
-    return found.sort_values(["time_unix_nano", "_series"], kind="stable", ignore_index=True)[[*samples.columns]]
+    return found.sort_values(["time_unix_nano", "_series"], kind="stable", ignore_index=True)[
+        [*samples.columns]
+    ]
 
 
 def quantile(q: float, buckets: Iterable[Bucket], *, native: bool = False) -> float:
