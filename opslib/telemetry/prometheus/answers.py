@@ -48,8 +48,8 @@ class Series(msgspec.Struct):
 
 
 class _Result(msgspec.Struct, rename="camel"):
-    result_type: str
-    result: msgspec.Raw
+    result_type: str = "nothing"
+    result: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Envelope(msgspec.Struct, Generic[T], rename="camel"):
@@ -81,13 +81,13 @@ def ask(http: Http, path: str, params: Mapping[str, Any], type_: type[T]) -> Sai
     if answer.status == 404:
         raise SourceError(f"{answer.said} is not there (status 404): {answer.excerpt()}", hint=_ELSEWHERE)
     told: _Envelope[T] = answer.json(_Envelope[type_])  # type: ignore[valid-type]
-    if told.status != "success" or told.data is None:
+    if told.status != "success":
         raise _refusal(answer, told.error_type, told.error)
     partial = (
         ["the answer holds a part of the data: not all storage nodes answered"] if told.is_partial else []
     )
     warnings = [printable(text, 400) for text in (*(told.warnings or ()), *(told.infos or ()))]
-    return Said(told.data, (*warnings, *partial), answer.headers)
+    return Said(type_() if told.data is None else told.data, (*warnings, *partial), answer.headers)
 
 
 def query(http: Http, path: str, params: Mapping[str, Any]) -> Said[list[Series]]:
@@ -98,7 +98,7 @@ def query(http: Http, path: str, params: Mapping[str, Any]) -> Said[list[Series]
         return Said(answer.json(list[Series]), said.warnings, said.headers)
     if said.data.result_type == "scalar":
         return Said([Series(value=answer.json(tuple[float, str]))], said.warnings, said.headers)
-    raise SourceError(f"{answer.said} answers with a {printable(said.data.result_type)}, not with samples")
+    raise SourceError(f"{answer.said} answers with {printable(said.data.result_type)}, not with samples")
 
 
 def _refusal(answer: Answer, kind: str, words: str) -> SourceError:

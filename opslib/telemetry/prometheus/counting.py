@@ -43,8 +43,10 @@ def increase(samples: pd.DataFrame) -> pd.DataFrame:
     interval = gap.groupby(target).transform("median")
     appeared = gap.isna() & (at - at.groupby(target).transform("min") > _SAME_SCRAPE * interval)
     grown = step.where(~(appeared | (step < 0)), rows["value"])
-    rows = rows.assign(value=grown)[grown.notna()].sort_values(["time_unix_nano", "_series"], kind="stable")
-    return rows.drop(columns=["_series", "_target"]).reset_index(drop=True)
+    found: pd.DataFrame = rows.assign(value=grown)[grown.notna()]
+    return found.sort_values(["time_unix_nano", "_series"], kind="stable", ignore_index=True)[
+        [*samples.columns]
+    ]
 
 
 def quantile(q: float, buckets: Iterable[Bucket], *, native: bool = False) -> float:

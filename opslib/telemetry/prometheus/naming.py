@@ -35,7 +35,7 @@ USUAL = (
     "|envoy_cluster_upstream_rq.*"
     "|container_(cpu_usage_seconds_total|cpu_cfs_(throttled_)?periods_total|cpu_cfs_throttled_seconds_total)"
     "|container_(memory_working_set_bytes|memory_rss|oom_events_total)"
-    "|kube_pod_container_status_(restarts_total|ready|last_terminated_reason)"
+    "|kube_pod_container_status_(restarts_total|ready)"
     "|kube_(deployment|statefulset|daemonset)_status_.*(available|unavailable|ready|misscheduled)"
     "|(http|rpc)[._](server|client)[._].*duration.*"
     "|db[._]client[._](operation|connections?)[._].*"

@@ -31,6 +31,7 @@ MAX_POINTS = 11_000  # of one answer of the server per series; it refuses more t
 _NS_PER_MS = 1_000_000
 _FIRST_MS, _SHORTEST_MS, _LONGEST_MS = 60_000, 1_000, 86_400_000
 _ANSWER_SAMPLES = 200_000  # what one answer should bring: some 10 MB
+_WARNINGS = 20  # of one answer of ours
 _TRACE_LABELS = ("trace_id", "traceID", "traceId", "TraceID")
 
 
@@ -141,7 +142,8 @@ class PrometheusMetrics:
     ) -> list[str]:
         """Return what is asked for: the names, else the usual metrics and `match`."""
         pattern = USUAL if names is None else _pattern(names)
-        usual = [selector(pattern, self.namespace, matcher) for matcher in self.naming.matchers(services)]
+        matchers = self.naming.matchers(services) if pattern else ()
+        usual = [selector(pattern, self.namespace, matcher) for matcher in matchers]
         return [*usual, *(self.match if names is None else ())]
 
     def _raw(self, selectors: Sequence[str], window: Window) -> tuple[Gathered, list[str], bool]:
@@ -172,7 +174,7 @@ class PrometheusMetrics:
 
     def _frame(self, frame: pd.DataFrame, text: str, warnings: Iterable[str], *, truncated: bool) -> Frame:
         where = self.http.endpoint
-        told = tuple(dict.fromkeys(warnings))
+        told = tuple(dict.fromkeys(warnings))[:_WARNINGS]
         note = SourceNote("metric", where.kind, where.url, text, len(frame), truncated, told)
         return Frame(frame.reset_index(drop=True), note)
 
