@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from opslib.core.windows import Window
-from opslib.telemetry.elasticsearch.documents import severity_of
+from opslib.telemetry.elasticsearch.documents import severity_of, text_of
 from opslib.telemetry.elasticsearch.fields import NS_PER_MS, Clause, Fields
 from opslib.telemetry.elasticsearch.server import Snapshot
 from opslib.telemetry.logtables import Rate
@@ -46,6 +46,12 @@ def telling(fields: Fields) -> list[Clause]:
         for name in names
         if name in fields.exact
     ]
+
+
+def told_by(key: dict[str, Any], fields: Fields) -> tuple[str, str]:
+    """Return service and severity that a key of these sources tells."""
+    usual, level = text_of(key, fields.shape.service), text_of(key, fields.shape.level)
+    return fields.naming.services([key], [usual])[0], severity_of(level) or ""
 
 
 def grouped(
