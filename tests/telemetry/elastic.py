@@ -2,6 +2,7 @@
 
 import json
 import re
+from hashlib import md5
 from itertools import product
 from urllib.parse import parse_qs
 
@@ -119,7 +120,10 @@ class FakeElastic:
             "timed_out": False,
             "_shards": {"total": 1, "failed": 0},
             "hits": {
-                "total": {"value": min(len(found), 10_000), "relation": "gte"},
+                "total": {
+                    "value": len(found) if body.get("track_total_hits") is True else min(len(found), 10_000),
+                    "relation": "gte",
+                },
                 "hits": self.hits(body, found),
             },
             "aggregations": self.aggregate(body.get("aggs", {}), [d for _, d in found]),
@@ -132,8 +136,8 @@ class FakeElastic:
         if not body.get("size", 10):
             return []
         keyed = [([self.time(d, floor=True) // self.unit(), i], d) for i, d in found]
-        if "function_score" not in body["query"]:
-            keyed.sort(key=lambda pair: pair[0])
+        drawn = "function_score" in body["query"]
+        keyed.sort(key=lambda pair: md5(repr(pair).encode()).hexdigest() if drawn else pair[0])
         keyed = [pair for pair in keyed if pair[0] > body.get("search_after", [])]
         return [
             {"_index": "logs", "_id": str(key[1]), "sort": key, "_source": d}
@@ -230,6 +234,13 @@ class FakeElastic:
             keys = sorted({self.time(d) // MS // step * step for d in documents})
             at = {k: [d for d in documents if self.time(d) // MS // step * step == k] for k in keys}
             return {"buckets": [{"key": k, **inner(found)} for k, found in at.items()]}
+        if kind == "terms":
+            missing = [how[kind]["missing"]] if "missing" in how[kind] else []
+            at = {}
+            for document in documents:
+                for value in self.values(document, how[kind]["field"]) or missing:
+                    at.setdefault(value, []).append(document)
+            return {"buckets": [{"key": k, **inner(found)} for k, found in at.items()][: how[kind]["size"]]}
         if kind == "filters":
             told = how[kind]["filters"]
             if isinstance(told, dict):
