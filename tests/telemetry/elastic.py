@@ -41,6 +41,7 @@ class FakeElastic:
         self.page_limit = page_limit
         self.pits, self.pit_count, self.rotate = {}, 0, False
         self.requests, self.searches, self.moods = [], [], []
+        self.status, self.ahead_s = "green", 0
         self.found_moods = []  # functions that change an answer to a search
 
     def transport(self):
@@ -64,8 +65,9 @@ class FakeElastic:
                 "cluster_name": "c",
             }
             return httpx2.Response(200, json=root, headers=headers)
-        if path == "/_cluster/health":
-            return httpx2.Response(200, json={"status": "yellow"}, headers=headers)
+        if path == "/_cat/health":
+            told = [{"epoch": str(Clock().now_ns() // NS_PER_S + self.ahead_s), "status": self.status}]
+            return httpx2.Response(403 if self.status is None else 200, json=told, headers=headers)
         if path.endswith("/_field_caps"):
             return httpx2.Response(200, json=self.caps(request), headers=headers)
         pit_path = "_search/point_in_time" if self.opensearch else "_pit"

@@ -118,7 +118,7 @@ def _told_apart(
 ) -> tuple[list[Family], list[Sample]]:
     """Return the families, the more specific first, and samples of what none of them matches."""
     families: dict[Runs, Family] = {}
-    samples = _each(lambda query: _sample(snapshot, query, fields), queries)
+    samples = _each(lambda query: draw(snapshot, query, fields), queries)
     for _ in range(_ROUNDS):
         new = [family for family in _families(samples) if family.runs not in families]
         if all(sample.whole for sample in samples) or not new or not fields.words:
@@ -126,11 +126,12 @@ def _told_apart(
         families |= {family.runs: family for family in new}
         known = [clause(runs, fields) for runs in families]
         rest = [but_not(query, known) for query in queries]
-        samples = _each(lambda query: _sample(snapshot, query, fields), rest)
+        samples = _each(lambda query: draw(snapshot, query, fields), rest)
     return sorted(families.values(), key=lambda family: (-weight(family.runs), family.runs)), samples
 
 
-def _sample(snapshot: Snapshot, query: Clause, fields: Fields) -> Sample:
+def draw(snapshot: Snapshot, query: Clause, fields: Fields) -> Sample:
+    """Draw lines evenly from what matches, the same ones from the same indices."""
     drawn = {"query": query, "random_score": {"seed": _SEED, "field": "_seq_no"}, "boost_mode": "replace"}
     body = {"size": _SAMPLE, "query": {"function_score": drawn}, "_source": fields.sources()}
     found = snapshot.ask({**body, "track_total_hits": True}).hits
