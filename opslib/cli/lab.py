@@ -57,7 +57,7 @@ def command() -> None: ...
     "--telemetry-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help="Where the servers are, as JSON; see below.",
+    help="Where the servers are, as JSON; see above.",
 )
 @json_option
 def up(  # noqa: PLR0917 - the options of the command

@@ -55,6 +55,7 @@ def test_the_help_of_inject_names_the_scenarios(opslib_in: Run, capsys: pytest.C
         ("lab", "inject", "risk-cpu"),
         ("lab", "status"),
         ("lab", "up", "--load", "payment"),
+        ("lab", "up", "--telemetry", "servers"),
         ("run", "no-such-notebook"),
         ("runs", "show", "no-such-run"),
     ],

@@ -10,9 +10,10 @@ from test_deployments import LONG_S, settled
 from workloads import container, deployment
 
 from opslib.core.clock import SystemClock
+from opslib.core.outcome import Outcome
 from opslib.core.settings import SourceSettings, load_environment
 from opslib.core.windows import Window
-from opslib.telemetry.kubernetes import connect
+from opslib.telemetry.kubernetes import check, connect
 
 VERSION = "app.kubernetes.io/version"
 S = 1_000_000_000
@@ -56,6 +57,8 @@ def test_what_was_done_to_a_deployment_is_told(cluster: Cluster, ns: Namespace, 
     assert set(frame.name) <= {"web", "rules"}, "events of pods that are gone too"
     assert len(json.loads(rollouts.attributes.iloc[1])["pods"]) == 2
     assert {"ScalingReplicaSet", "Started"} <= set(frame.reason)
+    (said,) = check(SourceSettings("kubernetes"), environment, "x, changes", SystemClock())
+    assert said.outcome is Outcome.PASS
 
 
 def test_a_container_that_ends_is_told_with_its_code(cluster: Cluster, ns: Namespace, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from opslib.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from opslib.core.checks import Check
     from opslib.core.clock import Clock
     from opslib.core.settings import Environment, SourceSettings
     from opslib.telemetry.kubernetes.source import KubernetesChanges
@@ -30,3 +31,8 @@ def connect(
         )
     cluster = connect_cluster(environment, Settings.from_environ(), clock)
     return KubernetesChanges(cluster, environment.services, clock)
+
+
+def check(settings: SourceSettings, environment: Environment, where: str, clock: Clock) -> tuple[Check, ...]:
+    """Return what `opslib doctor` says of the cluster as a source of changes. Raises UsageError as `connect`."""
+    return connect(settings, environment, where, clock).check()
