@@ -46,7 +46,7 @@ def log_patterns(found: LogAnswer) -> Table:
 def ranked_patterns(found: LogAnswer) -> pd.DataFrame:
     """Return patterns by how much their rates changed, rises first.
 
-    Columns: change (`new`, `gone`, `x 3.2`, `as before`), pattern, service, level, in, before, ratio, example, z. The
+    Columns: change (`new`, `gone`, `×3.2`, `as before`), pattern, service, level, in, before, ratio, example, z. The
     ratio is of rates, since windows may differ in length; it is not there for what is new.
     """
     windows = found.windows
@@ -69,7 +69,7 @@ def _ranked(row: dict[Any, Any], before_s: float, after_s: float) -> tuple[Any, 
     elif abs(z) < _Z:
         change = "as before"
     else:
-        change = "new" if not was else "gone" if not n else f"× {figures(ratio or 0.0, 2)}"
+        change = "new" if not was else "gone" if not n else f"×{figures(ratio or 0.0, 2)}"
     named = [str(row[name] or "") for name in ("pattern", "service_name", "severity_text", "example")]
     return (change, *named[:3], n, was, ratio, named[3], z)
 
@@ -141,14 +141,14 @@ def _record_row(found: LogAnswer, row: dict[Any, Any], clock: Zone) -> tuple[Htm
 
 
 def trace_cell(found: LogAnswer, trace_id: str, time_ns: int) -> Html:
-    """Return a trace's id, with links to it."""
+    """Return a trace's id, with a link to it."""
     if not trace_id:
         return Html("–")
     around = Window(time_ns - _AROUND_NS, time_ns + _AROUND_NS)
     opened = [
         (n, u) for n, u in filled(found.environment, Subject(around, trace_id=trace_id)) if trace_id in u
     ]
-    ends = [Html(f' <a href="{html(url, 2000)}">{html(name)}</a>') for name, url in opened]
+    ends = [Html(f' <a href="{html(url, 2000)}">{html(name)}</a>') for name, url in opened[:1]]
     return join((identifier(trace_id, 13), *ends))
 
 
