@@ -8,7 +8,7 @@ SCENARIO ?= risk-cpu
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo lab test test-unit test-processes test-notebooks test-real test-full kubernetes-up kubernetes-down bench lint format clean
+.PHONY: help install demo lab test test-unit test-processes test-notebooks test-real test-full kubernetes-up kubernetes-down telemetry-up telemetry-down bench lint format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -50,6 +50,12 @@ kubernetes-up: .venv/.dev ## a real Kubernetes on this machine, with the shop's 
 
 kubernetes-down: ## end it, and take away what it made
 	@tests/stack/kubernetes/down
+
+telemetry-up: ## real Jaeger, Prometheus, Elasticsearch and rsyslog (or SERVERS="..."); prints where they are
+	@tests/stack/telemetry/up $(SERVERS)
+
+telemetry-down: ## end them, and take away what they wrote
+	@tests/stack/telemetry/down
 
 test-full: .venv/.dev ## the long matrices: every scenario, again and again
 	$(PYTEST) tests -m full -p no:randomly -s --timeout 1800

@@ -2,8 +2,14 @@
 
 import os
 import signal
+import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "stack/telemetry"))
+
+from servers import servers  # noqa: F401 - a fixture for all of them
 
 
 def pytest_configure() -> None:

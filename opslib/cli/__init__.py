@@ -25,6 +25,7 @@ _COMMANDS = {
     "notebooks": ("opslib.cli.notebooks", "List the runbooks with their parameters, or lint some."),
     "diagnose": ("opslib.cli.diagnose", "Say why calls of a service are slow or failing."),
     "capture": ("opslib.cli.capture", "Export, import, verify and show captured evidence."),
+    "dashboards": ("opslib.cli.dashboards", "Export dashboards for Grafana and Kibana, and configurations."),
     "lab": ("opslib.cli.lab", "Start a small real shop on this machine, and break it."),
     "doctor": ("opslib.cli.doctor", "Check this installation and the systems of an environment."),
 }

@@ -46,12 +46,47 @@ def command() -> None: ...
 @click.option(
     "--ttl-s", type=click.FloatRange(min=10), default=7200, show_default=True, help="Ends itself after."
 )
+@click.option(
+    "--telemetry",
+    type=click.Choice(["capture", "servers"]),
+    default="capture",
+    show_default=True,
+    help="Where telemetry goes: into the capture alone, or to servers beside it.",
+)
+@click.option(
+    "--telemetry-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Where the servers are, as JSON; see below.",
+)
 @json_option
-def up(state: Path | None, load: dict[str, float], seed: int, ttl_s: float, as_json: bool) -> None:  # noqa: FBT001
-    """Start the shop, its load and its collector; returns when calls flow."""
+def up(  # noqa: PLR0917 - the options of the command
+    state: Path | None,
+    load: dict[str, float],
+    seed: int,
+    ttl_s: float,
+    telemetry: str,
+    telemetry_file: Path | None,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Start the shop, its load and its collector; returns when calls flow.
+
+    With --telemetry servers, spans also go to Jaeger, logs to files that a log shipper brings to Elasticsearch, and
+    metrics to a page that Prometheus scrapes: `lab-servers` is then the environment that asks those. FILE says where they
+    are, each server optional: {"jaeger": {"url": URL, "otlp": URL}, "prometheus": {"url": URL, "scrape": FOLDER},
+    "elasticsearch": {"url": URL}, "rsyslog": {"folder": FOLDER}}. `otlp` receives spans over HTTP, `folder` is where the
+    shipper finds logs named as the kubelet names them, and into `scrape` (optional) goes a file that lets Prometheus
+    find the page by file_sd; else let it ask /metrics at the collector's port.
+    """
     from opslib import lab  # noqa: PLC0415
 
-    status = lab.up(_state(state), load=load or None, seed=seed, ttl_s=ttl_s, progress=say)
+    if (telemetry == "servers") != (telemetry_file is not None):
+        raise UsageError(
+            "--telemetry servers and --telemetry-file go together", hint="see opslib lab up --help"
+        )
+    status = lab.up(
+        _state(state), load=load or None, seed=seed, ttl_s=ttl_s, progress=say, servers=telemetry_file
+    )
     _echo(status.to_dict(), status.text(), as_json=as_json)
 
 

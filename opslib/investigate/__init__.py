@@ -5,12 +5,14 @@ from opslib.investigate.following import TraceAnswer, follow_trace
 from opslib.investigate.investigation import Investigation
 from opslib.investigate.preflight import preflight
 from opslib.investigate.querying import LogAnswer, query_logs
+from opslib.investigate.systems import check_systems
 
 __all__ = [
     "Investigation",
     "LogAnswer",
     "TraceAnswer",
     "ask",
+    "check_systems",
     "export_evidence",
     "find_cause",
     "follow_trace",

@@ -19,6 +19,7 @@ from opslib.core.settings import environ_of_children
 from opslib.lab.control import Address, call
 from opslib.lab.load.schedule import checked_rates
 from opslib.lab.processes import LabStatus, lab_status
+from opslib.lab.servers import read_servers
 from opslib.lab.state import Folder, ProcessId, running, supervisor_of
 from opslib.lab.supervisor.plan import SERVING, Options
 from opslib.lab.waiting import wait_for
@@ -35,17 +36,19 @@ def up(
     ttl_s: float = 7200,
     progress: Callable[[str], None] = lambda _: None,
     ports: Mapping[str, int] | None = None,
+    servers: Path | None = None,
     clock: Clock | None = None,
 ) -> LabStatus:
     """Start a lab in a state folder and return when calls flow. An earlier lab's capture there is replaced.
 
     `load` maps routes to requests per second (default: 50 in all), `ports` processes to fixed ports (default: free
-    ones). Raises RefusedError when a lab already runs there, UsageError for an unknown route or process, LabError when
+    ones); `servers` is a file that says to which servers telemetry goes beside the capture, see `read_servers`. Raises RefusedError when a lab already runs there, UsageError for an unknown route or process, LabError when
     it cannot start; then nothing is left running.
     """
     clock = clock or SystemClock()
     folder = Folder(state.absolute())
-    options = Options(checked_rates(load), seed, ttl_s, _checked_ports(ports or {}))
+    beside = dataclasses.asdict(read_servers(servers)) if servers else {}
+    options = Options(checked_rates(load), seed, ttl_s, _checked_ports(ports or {}), beside)
     folder.create()
     _launch(folder, options)
     try:

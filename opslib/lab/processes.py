@@ -42,6 +42,7 @@ class LabStatus:
     cpu_cores: Mapping[str, float]
     load: Mapping[str, Any] = field(default_factory=dict)
     captured: Mapping[str, int] = field(default_factory=dict)
+    forwarded: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # to servers, by signal
     capture: str = ""
     ttl_left_s: float = 0.0
 
@@ -83,9 +84,18 @@ class LabStatus:
             lines += [f"          {name}: {_route(route)}" for name, route in load["routes"].items()]
         rows = ", ".join(f"{count:,} {name}" for name, count in sorted(self.captured.items()))
         lines.append(f"capture   {self.capture}: {rows or 'nothing yet'}")
+        lines += [
+            f"{'servers' if not i else '':<10}{_forwarded(*of)}"
+            for i, of in enumerate(self.forwarded.items())
+        ]
         lines.append(f"scenario  {self.scenario}")
         lines.append(f"ends      after {self.ttl_left_s / 60:.0f} min without a command")
         return lines
+
+
+def _forwarded(signal: str, counts: Mapping[str, Any]) -> str:
+    numbers = ", ".join(f"{value:,} {name}" for name, value in counts.items() if name != "error")
+    return f"{signal}: {numbers}{' (' + counts['error'] + ')' if counts.get('error') else ''}"
 
 
 def _route(route: Mapping[str, Any]) -> str:
@@ -125,6 +135,7 @@ def lab_status(state: str, record: Mapping[str, Any], scenario: str, capture: st
         _cores(processes),
         record.get("load", {}),
         record.get("collected", {}),
+        record.get("forwarded", {}),
         capture,
         record.get("ttl_left_s", 0.0),
     )

@@ -48,6 +48,7 @@ def doctor(environment: str, settings: Settings, *, preflight: Preflight | None 
     checks.append(resolved)
     if resolved.outcome is Outcome.PASS:
         checks += _asked("sources", preflight or investigation_preflight, environment, settings)
+        checks += _asked("systems", systems_preflight, environment, settings)
         checks += _asked("cluster", cluster_preflight, environment, settings)
     return (*checks, *(check_client(name) for name in CLIENTS))
 
@@ -127,6 +128,13 @@ def investigation_preflight(environment: str, settings: Settings) -> Sequence[Ch
     from opslib.investigate import preflight  # noqa: PLC0415 - loads the sources' clients
 
     return preflight(None, environment=environment, settings=settings)
+
+
+def systems_preflight(environment: str, settings: Settings) -> Sequence[Check]:
+    """Ask each server of an environment how it is, and whether each service has data under its name."""
+    from opslib.investigate import check_systems  # noqa: PLC0415 - loads the sources' clients
+
+    return check_systems(environment, settings=settings)
 
 
 def cluster_preflight(environment: str, settings: Settings) -> Sequence[Check]:

@@ -259,11 +259,18 @@ def span(trace: str, parent: str | None, ms: int, status: str = "UNSET") -> tupl
 
 def test_tail_sampling_keeps_whole_slow_or_failed_traces() -> None:
     sampler = TailSampler(50)
-    sampler.add([span("slow", None, 60), span("fast", None, 40), span("failed", None, 1)], 0.0)
-    sampler.add([span("slow", "s", 1), span("failed", "s", 1, "ERROR"), span("rootless", "s", 90)], 1.0)
+    sampler.add(
+        [span("slow", None, 60), span("fast", None, 40), span("failed", None, 1)], {"slow": b"a"}, 0.0
+    )
+    sampler.add(
+        [span("slow", "s", 1), span("failed", "s", 1, "ERROR"), span("rootless", "s", 90)],
+        {"slow": b"b"},
+        1.0,
+    )
 
     assert sampler.decided(2.0) == []
-    assert sorted({row[0] for row in sampler.decided(3.5)}) == ["failed", "slow"]
+    kept = {trace.rows[0][0]: trace.requests for trace in sampler.decided(3.5)}
+    assert kept == {"failed": [], "slow": [b"a", b"b"]}
     assert sampler.decided(9.0) == []
     assert "50 ms" in sampler.rule
 

@@ -11,10 +11,11 @@ from opslib.lab.collector.otlp import parse
 from opslib.lab.collector.rows import rows_of
 from opslib.lab.control import Address
 from opslib.lab.hosting.changes import Changes
-from opslib.lab.hosting.events import event_row, restart_metrics
+from opslib.lab.hosting.events import restart_metrics
 from opslib.lab.hosting.manifests import additions, path_of, second_release, shop_documents
 from opslib.lab.supervisor import shop as shop_module
 from opslib.lab.supervisor.shop import Shop
+from opslib.telemetry.kubernetes.rows import event_row
 
 SHOP = shop_documents()
 NAME, COMPONENT, VERSION = (f"app.kubernetes.io/{word}" for word in ("name", "component", "version"))

@@ -222,7 +222,7 @@ def test_a_record_of_a_process_that_is_gone_is_stale(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     me = ProcessId.of(os.getpid())
     folder.write({"pid": me.pid, "create_time": me.create_time - 100, "processes": []})
-    folder.environment.write_text(environment_toml(folder.kubeconfig))
+    folder.environment.write_text(environment_toml(folder.kubeconfig, {}))
 
     assert supervisor_of(folder.read()) is None
     with pytest.raises(EnvironmentNotFoundError, match="killed"):

@@ -26,6 +26,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from opslib.core.errors import OpslibError
+from opslib.lab.collector.beside import Beside
+from opslib.lab.collector.exposition import Exposition
 from opslib.lab.collector.gate import NEVER_NS
 from opslib.lab.collector.otlp import (
     MAX_BODY,
@@ -59,8 +61,9 @@ _PLANS: dict[Signal, _Plan] = {
 class Collector:
     """Turns export requests into rows of a capture; counts what it kept and what it could not use."""
 
-    def __init__(self, writer: CaptureWriter, begin_ns: int = NEVER_NS) -> None:
+    def __init__(self, writer: CaptureWriter, begin_ns: int = NEVER_NS, beside: Beside | None = None) -> None:
         self._writer = writer
+        self._beside = beside or Beside()
         self._begin_ns = begin_ns
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -100,12 +103,16 @@ class Collector:
         """Write what has come. Raises OpslibError, OSError."""
         with self._lock:
             if self._sampler is not None:
-                self._writer.append("spans", self._sampler.decided(time.monotonic()))
+                for trace in self._sampler.decided(time.monotonic()):
+                    self._writer.append("spans", trace.rows)
+                    self._beside.forward(trace.requests, len(trace.rows))
             self._writer.roll()
+        self._beside.flush()
 
     def close(self) -> None:
         """Write what is left and end."""
         self._writer.close()
+        self._beside.close()
 
     def counts(self, _: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
@@ -114,12 +121,14 @@ class Collector:
     def accept(self, signal: Signal, body: bytes, encoding: Encoding) -> Any:
         """Keep one export request; return the message to answer with. Raises BadRequestError."""
         file, time_column, response, field = _PLANS[signal]
-        rows, rejected = rows_of(file, parse(signal, body, encoding))
+        request = parse(signal, body, encoding)
+        rows, rejected = rows_of(file, request)
         kept: list[Row] = [row for row in rows if row[time_column] >= self._begin_ns]
         if self._sampler is not None and file == "spans":
-            self._sampler.add(kept, time.monotonic())
+            self._sampler.add(kept, self._beside.apart(request, kept), time.monotonic())
         else:
             self._writer.append(file, kept)
+            self._beside.take(file, request, kept, whole=len(kept) == len(rows) and not rejected)
         with self._lock:
             self._counts.update({file: len(kept), "rejected": rejected})
         answer = response()
@@ -134,10 +143,19 @@ class Collector:
             self._counts["bad_requests"] += 1
 
 
-def application(collector: Collector) -> Starlette:
-    """Return the collector's ASGI app: POST /v1/traces, /v1/logs, /v1/metrics."""
+def application(collector: Collector, metrics: Exposition | None = None) -> Starlette:
+    """Return the collector's ASGI app: POST /v1/traces, /v1/logs, /v1/metrics; GET /metrics where it is scraped."""
     routes = [Route(f"/v1/{signal}", _endpoint(collector, signal), methods=["POST"]) for signal in _PLANS]
-    return Starlette(routes=[*routes, Route("/readyz", probe)])
+    routes += [Route("/readyz", probe), *([Route("/metrics", _page(metrics))] if metrics else [])]
+    return Starlette(routes=routes)
+
+
+def _page(metrics: Exposition) -> Callable[[Request], Any]:
+    async def endpoint(request: Request) -> Response:
+        kind, text = await run_in_threadpool(metrics.page, request.headers.get("accept", ""))
+        return Response(text, headers={"content-type": kind})
+
+    return endpoint
 
 
 def _endpoint(collector: Collector, signal: Signal) -> Callable[[Request], Any]:
@@ -177,14 +195,17 @@ def _partial_success(answer: Any) -> dict[str, Any]:
 
 def main(settings: dict[str, Any]) -> None:
     """Be the collector until SIGTERM; then write what is left."""
-    collector = Collector(CaptureWriter(Path(settings["capture"])), settings["begin_ns"])
-    server = http_server(application(collector))
+    port = settings["port"]
+    beside = Beside.of(settings.get("servers", {}), settings["namespace"], port)
+    collector = Collector(CaptureWriter(Path(settings["capture"])), settings["begin_ns"], beside)
+    server = http_server(application(collector, beside.metrics))
     ControlServer(
         Address(settings["control_port"], settings["token"]),
         {
             "ready": lambda _: {"ready": server.started},
             "begin": collector.begin,
             "counts": collector.counts,
+            "forwarded": lambda _: beside.counts(),
             "keep": collector.keep,
             "forget": collector.forget,
             "event": collector.event,
@@ -193,7 +214,8 @@ def main(settings: dict[str, Any]) -> None:
     done = threading.Event()
     rolling = threading.Thread(target=_roll, args=(collector, done), name="roll", daemon=True)
     rolling.start()
-    run_server(server, settings["port"])
+    beside.start(port)
+    run_server(server, port)
     done.set()
     rolling.join()
     collector.close()

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from opslib.lab.cluster.options import Object
-from opslib.lab.hosting.pods import workload_of
-
-_VERSION = "app.kubernetes.io/version"
-Row = dict[str, Any]
+from opslib.telemetry.kubernetes.rows import (
+    Row,
+    rollout_row,
+    scale_row,
+    template_row,
+    version_label,
+    version_of,
+    workload_of,
+)
 
 
 @dataclass(slots=True)
@@ -54,25 +58,9 @@ class Changes:
 
     def _rollout(self, deployment: Object, time_ns: int, old: str, new: str, *, back: bool) -> Row:
         workload = workload_of(deployment)
-        pods = [p for p in self.pods() if workload_of(p) == workload and _labelled(p, "") == new]
-        return _row(
-            deployment,
-            time_ns,
-            "Rollout",
-            f"{workload} {'rolled back' if back else 'rolled out'}: {old} -> {new}",
-            {"from": old, "to": new, "pods": sorted(pod["metadata"]["name"] for pod in pods)},
-        )
-
-
-def version_of(deployment: Object) -> str:
-    """Return the version that a Deployment's pods have."""
-    template = deployment["spec"]["template"]
-    image = template["spec"]["containers"][0]["image"]
-    return _labelled(template, image.rpartition("/")[2].partition(":")[2] or "latest")
-
-
-def _labelled(obj: Object, otherwise: str) -> str:
-    return str(((obj.get("metadata") or {}).get("labels") or {}).get(_VERSION) or otherwise)
+        pods = [p for p in self.pods() if workload_of(p) == workload and version_label(p) == new]
+        names = [pod["metadata"]["name"] for pod in pods]
+        return rollout_row(deployment, _name(deployment), time_ns, (old, new), names, back=back)
 
 
 def _is_there(deployment: Object) -> bool:
@@ -83,23 +71,12 @@ def _is_there(deployment: Object) -> bool:
 
 
 def _configured(before: Object, after: Object, time_ns: int) -> Iterator[Row]:
-    workload, (old, new) = workload_of(after), (before["spec"], after["spec"])
+    old, new = before["spec"], after["spec"]
     if old["template"] != new["template"]:
-        yield _row(after, time_ns, "Config", f"the pod template of {workload} was changed", {})
+        yield template_row(after, _name(after), time_ns)
     if old.get("replicas") != new.get("replicas"):
-        step = {"from_replicas": old.get("replicas"), "to_replicas": new.get("replicas")}
-        text = f"{workload} was scaled: {old.get('replicas')} -> {new.get('replicas')} replicas"
-        yield _row(after, time_ns, "Scale", text, step)
+        yield scale_row(after, _name(after), time_ns, old.get("replicas"), new.get("replicas"))
 
 
-def _row(deployment: Object, time_ns: int, reason: str, message: str, attributes: Row) -> Row:
-    return {
-        "time_unix_nano": time_ns,
-        "type": "Change",
-        "reason": reason,
-        "message": message,
-        "kind": "Deployment",
-        "name": workload_of(deployment) or deployment["metadata"]["name"],
-        "namespace": deployment["metadata"]["namespace"],
-        "attributes": attributes,
-    }
+def _name(deployment: Object) -> str:
+    return workload_of(deployment) or str(deployment["metadata"]["name"])

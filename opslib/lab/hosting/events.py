@@ -22,9 +22,9 @@ from opslib.lab.cluster.options import Object
 from opslib.lab.cluster.server import Cluster
 from opslib.lab.cluster.store import Event
 from opslib.lab.control import Address, call
-from opslib.lab.hosting.changes import Changes, Row
-from opslib.lab.hosting.pods import workload_of
+from opslib.lab.hosting.changes import Changes
 from opslib.lab.ports import LOOPBACK
+from opslib.telemetry.kubernetes.rows import Row, event_row, workload_of
 
 _DEPLOYMENTS = "deployments.apps"
 _MOST_WAITING = 5_000
@@ -97,22 +97,6 @@ def _arrives(sending: Callable[[], object]) -> bool:
         _log.info("the collector does not answer: %s", error)
         return False
     return True
-
-
-def event_row(event: Object, workload: str, time_ns: int) -> Row:
-    """Return Kubernetes' event as a row of a capture, under the name of the service that it concerns, if any."""
-    about = event["involvedObject"]
-    attributes = {about["kind"].lower(): about["name"], "count": event.get("count") or 1}
-    return {
-        "time_unix_nano": time_ns,
-        "type": event.get("type", "Normal"),
-        "reason": event.get("reason", ""),
-        "message": event.get("message", ""),
-        "kind": "Deployment" if workload else about["kind"],
-        "name": workload or about["name"],
-        "namespace": about.get("namespace", ""),
-        "attributes": attributes,
-    }
 
 
 def restart_metrics(pods: Iterable[Object], time_ns: int) -> Object:

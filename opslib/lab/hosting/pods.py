@@ -11,14 +11,8 @@ from opslib.lab.cluster.options import Object
 from opslib.lab.cluster.server import Cluster
 from opslib.lab.state import ProcessId
 
-_NAME, _COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
+_NAME = "app.kubernetes.io/name"
 CONTROL_PORT = 8081
-
-
-def workload_of(obj: Object) -> str:
-    """Return the service that an object belongs to: its component, else its application name, else ""."""
-    labels = obj["metadata"].get("labels") or {}
-    return str(labels.get(_COMPONENT) or labels.get(_NAME) or "")
 
 
 def containers(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ class Options:
     seed: int
     ttl_s: float
     ports: Mapping[str, int]  # fixed ports by process; all others are free ones
+    servers: Mapping[str, str] = field(
+        default_factory=dict
+    )  # see `opslib.lab.servers`; empty: the capture alone
 
 
 def settings_of(name: str, addresses: Addresses, folder: Folder, options: Options) -> dict[str, Any]:
@@ -48,6 +52,8 @@ def settings_of(name: str, addresses: Addresses, folder: Folder, options: Option
             "port": addresses.serving(name),
             "capture": str(folder.capture),
             "begin_ns": NEVER_NS,
+            "namespace": NAMESPACE,
+            "servers": dict(options.servers),
         }
     return {**common, "rates": dict(options.rates), "seed": options.seed, "duration_s": options.ttl_s}
 
@@ -60,15 +66,36 @@ def shop_config(addresses: Addresses) -> dict[str, str]:
     }
 
 
-def environment_toml(kubeconfig: Path) -> str:
-    """Return the environment file that makes a running lab an ordinary environment."""
-    source = '{kind = "capture", path = "capture", live = true}'
-    lines = ["# Written by the running lab; gone when it is down.", "[environments.lab]"]
-    lines += [f'kubeconfig = "{kubeconfig.relative_to(kubeconfig.parents[1])}"', f'namespace = "{NAMESPACE}"']
-    lines += [f"{signal} = {source}" for signal in ("traces", "logs", "metrics", "changes")]
-    for service in SERVICES:
-        lines += ["", f"[environments.lab.services.{service}]", f'traces = "{service}"']
-        lines.append(f'workload = "deploy/{service}"')
-        if service == "payment":
-            lines.append("slo = {availability_pct = 99.5, p95_ms = 50}")
-    return "\n".join(lines) + "\n"
+def environment_toml(kubeconfig: Path, servers: Mapping[str, str]) -> str:
+    """Return the environment file that makes a running lab an ordinary environment, seen through its servers another."""
+    capture = '{kind = "capture", path = "capture", live = true}'
+    environments = {"lab": dict.fromkeys(("traces", "logs", "metrics", "changes"), capture)}
+    if any(servers.values()):
+        environments["lab-servers"] = {**_of_servers(servers), "changes": capture}
+    lines = ["# Written by the running lab; gone when it is down."]
+    for name, sources in environments.items():
+        lines += [f"[environments.{name}]", f'kubeconfig = "{kubeconfig.relative_to(kubeconfig.parents[1])}"']
+        lines += [
+            f'namespace = "{NAMESPACE}"',
+            *(f"{signal} = {source}" for signal, source in sources.items()),
+        ]
+        for service in SERVICES:
+            lines += ["", f"[environments.{name}.services.{service}]", f'traces = "{service}"']
+            lines.append(f'workload = "deploy/{service}"')
+            if service == "payment":
+                lines.append("slo = {availability_pct = 99.5, p95_ms = 50}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _of_servers(servers: Mapping[str, str]) -> dict[str, str]:
+    kinds = {
+        "traces": ("jaeger", ""),
+        "logs": ("elasticsearch", ', index = "filebeat-*"'),
+        "metrics": ("prometheus", ""),
+    }
+    return {
+        signal: f'{{kind = "{kind}", url = {json.dumps(servers[kind])}{more}}}'
+        for signal, (kind, more) in kinds.items()
+        if servers.get(kind)
+    }

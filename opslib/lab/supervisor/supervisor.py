@@ -146,7 +146,9 @@ class Supervisor:
         """Open the capture and start the load; nothing of the start-up is in either."""
         begin_ns = self._open_capture("begin")
         call(self._children["load"].address, "go_on")
-        write_atomic(self._folder.environment, environment_toml(self._folder.kubeconfig))
+        write_atomic(
+            self._folder.environment, environment_toml(self._folder.kubeconfig, self._options.servers)
+        )
         self._write(phase="ready", begin_ns=begin_ns)
 
     def _watch(self) -> None:
@@ -245,6 +247,7 @@ class Supervisor:
             ],
             "load": asked("load", "report"),
             "collected": asked("collector", "counts"),
+            "forwarded": asked("collector", "forwarded"),
         }
 
     def _apply(self, fault: dict[str, Any]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def _rows(metric: Any, refused: Counter[str]) -> Iterator[Row]:
         if not time_ns or time_ns < 0 or not samples:
             refused[BAD_POINT] += 1
             continue
-        labels = {key: _label(value) for key, value in plain_dict(point.attributes).items()}
+        labels = {key: label_text(value) for key, value in plain_dict(point.attributes).items()}
         yield from (
             (time_ns, name, value, metric.unit or None, labels | extra) for name, value, extra in samples
         )
@@ -103,7 +103,7 @@ def _histogram(name: str, point: Any) -> Iterator[Sample]:
     total = 0.0
     for bound, count in zip([*bounds, math.inf], counts, strict=False):
         total += count or 0.0
-        yield f"{name}_bucket", total, {"le": _bound(bound if bound is not None else math.inf)}
+        yield f"{name}_bucket", total, {"le": bound_text(bound if bound is not None else math.inf)}
     if total_sum is not None:
         yield f"{name}_sum", total_sum, {}
     yield f"{name}_count", whole, {}
@@ -123,10 +123,10 @@ def _float(value: Any) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _label(value: Any) -> str:
+def label_text(value: Any) -> str:
     return value if isinstance(value, str) else json_text(value)
 
 
-def _bound(value: float) -> str:
+def bound_text(value: float) -> str:
     """Write a bound as Prometheus does: `0.005`, `1`, `+Inf`."""
     return "+Inf" if value == math.inf else f"{value:g}"
