@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import astuple, dataclass, fields
 
 import pandas as pd
 
@@ -15,7 +15,8 @@ MAX_STEPS = 11_000  # of one table of rates, as Prometheus has it
 MAX_PATTERNS = 10_000
 
 
-class Rate(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class Rate:
     """Lines of a service with a severity in the step that starts at `time_unix_nano`."""
 
     time_unix_nano: int
@@ -24,7 +25,8 @@ class Rate(NamedTuple):
     count: int
 
 
-class PatternCount(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class PatternCount:
     """Lines of a pattern in both windows; `exact` unless lines that read otherwise may be among them.
 
     A pattern of no text stands for all lines whose pattern was not told apart.
@@ -52,13 +54,14 @@ def step_ns(window: Window, step_s: float) -> int:
 
 def rates_frame(rates: Iterable[Rate]) -> pd.DataFrame:
     """Return the columns of `Rate`, by time, service and severity; steps without lines have no row."""
-    frame = pd.DataFrame(sorted(rates), columns=Rate._fields)
+    frame = pd.DataFrame(map(astuple, sorted(rates)), columns=[item.name for item in fields(Rate)])
     return frame.astype({"time_unix_nano": "int64", "count": "int64"})
 
 
 def patterns_frame(patterns: Iterable[PatternCount]) -> tuple[pd.DataFrame, bool]:
     """Return the columns of `PatternCount`, the commonest of both windows first, and whether some were left out."""
     rows = sorted(patterns, key=lambda row: (-row.count_incident - row.count_baseline, row))
-    frame = pd.DataFrame(rows[:MAX_PATTERNS], columns=PatternCount._fields)
+    names = [item.name for item in fields(PatternCount)]
+    frame = pd.DataFrame(map(astuple, rows[:MAX_PATTERNS]), columns=names)
     types = {"count_incident": "int64", "count_baseline": "int64", "exact": "bool"}
     return frame.astype(types), len(rows) > MAX_PATTERNS

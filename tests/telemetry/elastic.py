@@ -2,6 +2,7 @@
 
 import json
 import re
+from hashlib import md5
 from itertools import product
 from urllib.parse import parse_qs
 
@@ -40,6 +41,7 @@ class FakeElastic:
         self.page_limit = page_limit
         self.pits, self.pit_count, self.rotate = {}, 0, False
         self.requests, self.searches, self.moods = [], [], []
+        self.status, self.ahead_s = "green", 0
         self.found_moods = []  # functions that change an answer to a search
 
     def transport(self):
@@ -63,8 +65,9 @@ class FakeElastic:
                 "cluster_name": "c",
             }
             return httpx2.Response(200, json=root, headers=headers)
-        if path == "/_cluster/health":
-            return httpx2.Response(200, json={"status": "yellow"}, headers=headers)
+        if path == "/_cat/health":
+            told = [{"epoch": str(Clock().now_ns() // NS_PER_S + self.ahead_s), "status": self.status}]
+            return httpx2.Response(403 if self.status is None else 200, json=told, headers=headers)
         if path.endswith("/_field_caps"):
             return httpx2.Response(200, json=self.caps(request), headers=headers)
         pit_path = "_search/point_in_time" if self.opensearch else "_pit"
@@ -119,7 +122,10 @@ class FakeElastic:
             "timed_out": False,
             "_shards": {"total": 1, "failed": 0},
             "hits": {
-                "total": {"value": min(len(found), 10_000), "relation": "gte"},
+                "total": {
+                    "value": len(found) if body.get("track_total_hits") is True else min(len(found), 10_000),
+                    "relation": "gte",
+                },
                 "hits": self.hits(body, found),
             },
             "aggregations": self.aggregate(body.get("aggs", {}), [d for _, d in found]),
@@ -132,8 +138,8 @@ class FakeElastic:
         if not body.get("size", 10):
             return []
         keyed = [([self.time(d, floor=True) // self.unit(), i], d) for i, d in found]
-        if "function_score" not in body["query"]:
-            keyed.sort(key=lambda pair: pair[0])
+        drawn = "function_score" in body["query"]
+        keyed.sort(key=lambda pair: md5(repr(pair).encode()).hexdigest() if drawn else pair[0])
         keyed = [pair for pair in keyed if pair[0] > body.get("search_after", [])]
         return [
             {"_index": "logs", "_id": str(key[1]), "sort": key, "_source": d}
@@ -230,6 +236,13 @@ class FakeElastic:
             keys = sorted({self.time(d) // MS // step * step for d in documents})
             at = {k: [d for d in documents if self.time(d) // MS // step * step == k] for k in keys}
             return {"buckets": [{"key": k, **inner(found)} for k, found in at.items()]}
+        if kind == "terms":
+            missing = [how[kind]["missing"]] if "missing" in how[kind] else []
+            at = {}
+            for document in documents:
+                for value in self.values(document, how[kind]["field"]) or missing:
+                    at.setdefault(value, []).append(document)
+            return {"buckets": [{"key": k, **inner(found)} for k, found in at.items()][: how[kind]["size"]]}
         if kind == "filters":
             told = how[kind]["filters"]
             if isinstance(told, dict):

@@ -32,7 +32,8 @@ def condition(
     text: str | None = None,
 ) -> Condition:
     """Return SQL for the records that are meant, and its values."""
-    where, values = [during(_TIME, window)], []
+    where = [during(_TIME, window)]
+    values: list[Any] = []
     for column, wanted in (("service_name", services), ("k8s_pod_name", pods)):
         if wanted is not None:
             where.append(f"{column} IN (SELECT unnest(?::VARCHAR[]))")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from opslib.core.checks import Check
 from opslib.core.clock import Clock
 from opslib.core.errors import UsageError
 from opslib.core.settings import Environment, SourceSettings
+from opslib.telemetry.elasticsearch import checks
 from opslib.telemetry.elasticsearch.documents import Naming
 from opslib.telemetry.elasticsearch.server import Server
 from opslib.telemetry.elasticsearch.source import ElasticsearchLogs
 from opslib.telemetry.endpoint import endpoint
 from opslib.telemetry.http import Http
 
-__all__ = ["ElasticsearchLogs", "connect"]
+__all__ = ["ElasticsearchLogs", "check", "connect"]
 
 _INDEX = "filebeat-*,logs-*"
 
@@ -30,6 +32,12 @@ def connect(
         raise UsageError(f"{where}: index and time_field are names", hint='such as index = "filebeat-*"')
     found = endpoint(settings, where, frozenset({"index", "time_field"}), environment.origin)
     return ElasticsearchLogs(Server(Http(found, clock=clock), index), _naming(environment, where), time)
+
+
+def check(settings: SourceSettings, environment: Environment, where: str, clock: Clock) -> tuple[Check, ...]:
+    """Return what `opslib doctor` says of the log server. Raises UsageError for options that cannot be."""
+    mapped = [name for name, names in environment.services.items() if "logs" in names]
+    return checks.check(connect(settings, environment, where, clock), mapped, clock)
 
 
 def _naming(environment: Environment, where: str) -> Naming:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from opslib.core.columns import MAX_JSON, MAX_TEXT
-from opslib.core.ids import SPAN_BYTES, TRACE_BYTES, hex_id
+from opslib.core.ids import SPAN_BYTES, TRACE_BYTES, hex_id, hex_ids
 
 # The first that a document has counts.
 MESSAGE = ("message", "body.text", "body", "log", "msg")
@@ -33,6 +33,7 @@ SERVICE = (
     "container.name",
 )
 ATTRIBUTES = ("attributes", "labels", "error", "event", "http", "url", "exception")
+_ATTRIBUTES = frozenset(ATTRIBUTES)
 
 _HEX_ID = r"(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])"
 _TRACE_IN_TEXT = re.compile(rf"trace[ ._-]?id\b[\"']?\s*[:=]?\s*[\"'\[]?({_HEX_ID})", re.IGNORECASE)
@@ -69,10 +70,9 @@ def text_of(document: Mapping[str, Any], names: Iterable[str]) -> str | None:
     return None
 
 
-def severity_of(document: Mapping[str, Any], names: Iterable[str]) -> str | None:
-    """Return the level in capitals, as OpenTelemetry's SDKs write it."""
-    found = text_of(document, names)
-    return None if found is None else _NUMBERED.get(found, found.upper())
+def severity_of(level: str | None) -> str | None:
+    """Return a level in capitals, as OpenTelemetry's SDKs write it."""
+    return None if level is None else _NUMBERED.get(level, level.upper())
 
 
 def spellings(severity: str) -> list[str]:
@@ -91,12 +91,14 @@ class Naming:
     mapped: tuple[tuple[str, str, str], ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
 
-    def service(self, document: Mapping[str, Any], names: Sequence[str] = SERVICE) -> str:
-        for ours, name, value in self.mapped:
-            if str(value_of(document, name)) == value:
-                return ours
-        found = text_of(document, names) or ""
-        return self.renamed.get(found, found)
+    def services(self, documents: Sequence[Mapping[str, Any]], usual: Sequence[str | None]) -> list[str]:
+        """Return our names of the documents' services, `usual` being what the usual fields say."""
+        found = [self.renamed.get(name or "", name or "") for name in usual]
+        for ours, name, value in reversed(self.mapped):
+            for at, document in enumerate(documents):
+                if str(value_of(document, name)) == value:
+                    found[at] = ours
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,29 +113,57 @@ class Shape:
     service: tuple[str, ...] = SERVICE
 
 
-def row_of(document: Mapping[str, Any], time_ns: int, shape: Shape, naming: Naming) -> Row:
-    """Return a row in the order of `COLUMNS["logs"]`."""
-    body = text_of(document, shape.message) or ""
-    trace = hex_id(text_of(document, shape.trace), TRACE_BYTES, short_hex=True)
-    span = hex_id(text_of(document, shape.span), SPAN_BYTES, short_hex=True)
-    if trace is None:
-        trace, said = _ids_in(body)
-        span = span or said
-    return (
-        time_ns,
-        severity_of(document, shape.level),
-        body[:MAX_TEXT],
-        naming.service(document, shape.service),
-        text_of(document, shape.pod),
-        trace,
-        span,
-        _attributes(document),
+def rows_of(
+    documents: Sequence[Mapping[str, Any]], times: Sequence[int], shape: Shape, naming: Naming
+) -> list[Row]:
+    """Return rows in the order of `COLUMNS["logs"]`; `times` in ns."""
+    bodies = [(text or "")[:MAX_TEXT] for text in _texts(documents, shape.message)]
+    levels = _texts(documents, shape.level)
+    severities = {level: severity_of(level) for level in set(levels)}
+    usual = _texts(documents, shape.service)
+    traces = hex_ids(_texts(documents, shape.trace), TRACE_BYTES, short_hex=True)
+    spans = hex_ids(_texts(documents, shape.span), SPAN_BYTES, short_hex=True)
+    for at, trace in enumerate(traces):
+        if trace is None:
+            traces[at], span = _ids_in(bodies[at])
+            spans[at] = spans[at] or span
+    columns = (
+        [severities[level] for level in levels],
+        bodies,
+        naming.services(documents, usual),
+        _texts(documents, shape.pod),
+        traces,
+        spans,
+        [None if _ATTRIBUTES.isdisjoint(document) else _attributes(document) for document in documents],
     )
+    return list(zip(times, *columns, strict=True))
 
 
-def exact_ns(time_ns: int, written: Any) -> int:
-    """Return a time with the digits after its milliseconds, where the document has more than its index keeps."""
-    found = _FRACTION.search(written) if isinstance(written, str) and len(written) > 24 else None
+def _texts(documents: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str | None]:
+    """Return `text_of` each document; at once where all of them have a text in one and the same place."""
+    if not names:
+        return [None] * len(documents)
+    column: list[Any] = list(documents)
+    try:
+        for part in names[0].split("."):
+            column = [inner[part] for inner in column]
+    except (KeyError, TypeError):
+        column = []
+    if set(map(type, column)) == {str} and "" not in column:
+        return column
+    return [text_of(document, names) for document in documents]
+
+
+def exact_times(times: list[int], documents: Sequence[Mapping[str, Any]], name: str) -> list[int]:
+    """Return times in ns with the digits after the milliseconds, where documents have more than their index keeps."""
+    written = [document.get(name) for document in documents]
+    if not any(isinstance(text, str) and len(text) > 24 for text in written):
+        return times
+    return [_exact_ns(time_ns, text) for time_ns, text in zip(times, written, strict=True)]
+
+
+def _exact_ns(time_ns: int, written: Any) -> int:
+    found = _FRACTION.search(written) if isinstance(written, str) else None
     if found is None or int(found[1][:3]) != time_ns // 1_000_000 % 1_000:
         return time_ns
     return time_ns - time_ns % 1_000_000_000 + int(found[1].ljust(9, "0"))
@@ -151,8 +181,6 @@ def _ids_in(body: str) -> tuple[str | None, str | None]:
 
 
 def _attributes(document: Mapping[str, Any]) -> str | None:
-    found = {name: value for name, value in document.items() if name.partition(".")[0] in ATTRIBUTES}
-    if not found:
-        return None
+    found = {name: value for name, value in document.items() if name in _ATTRIBUTES}
     text = msgspec.json.encode(found).decode()
     return text if len(text) <= MAX_JSON else None

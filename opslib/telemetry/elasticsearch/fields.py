@@ -28,6 +28,7 @@ from opslib.telemetry.elasticsearch.documents import (
 
 NS_PER_MS = 1_000_000
 _WORDS = frozenset({"text", "match_only_text"})
+_NUMBERS = frozenset({"byte", "short", "integer", "long", "unsigned_long"})
 _OBJECTS = frozenset({"object", "nested"})
 
 Clause = dict[str, Any]
@@ -37,7 +38,8 @@ Clause = dict[str, Any]
 class Fields:
     """The mappings of what a pattern of indices matches.
 
-    exact: field -> the field to ask for its whole value and to count by; words: fields of analysed text.
+    exact: field -> the field to ask for its whole value and to count by; words: fields of analysed text; numbers: of
+    numbers alone.
     """
 
     indices: tuple[str, ...]
@@ -47,6 +49,7 @@ class Fields:
     naming: Naming
     exact: Mapping[str, str] = field(default_factory=dict)
     words: frozenset[str] = frozenset()
+    numbers: frozenset[str] = frozenset()
     conflicts: tuple[str, ...] = ()
 
     @property
@@ -77,6 +80,12 @@ class Fields:
             bound // NS_PER_MS * NS_PER_MS for bound in (window.start_ns, window.end_ns + NS_PER_MS - 1)
         )
         return self.between(start, end)
+
+    def within(self, window: Window) -> Clause:
+        """Return the clause for a window as the index keeps times."""
+        return self.between(
+            *(-(-bound // self.per_ns) * self.per_ns for bound in (window.start_ns, window.end_ns))
+        )
 
     def between(self, start_ns: int, end_ns: int) -> Clause:
         bounds = {"gte": rfc3339(start_ns), "lt": rfc3339(end_ns)}
@@ -183,6 +192,7 @@ def read_fields(
         naming,
         exact,
         frozenset(name for name, found in types.items() if found and found <= _WORDS),
+        frozenset(name for name, found in types.items() if found and found <= _NUMBERS),
         tuple(f"the indices disagree on the type of {n} ({', '.join(sorted(types[n]))})" for n in conflicts),
     )
 

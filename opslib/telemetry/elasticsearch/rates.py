@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from opslib.core.windows import Window
-from opslib.telemetry.elasticsearch.documents import severity_of
+from opslib.telemetry.elasticsearch.documents import severity_of, text_of
 from opslib.telemetry.elasticsearch.fields import NS_PER_MS, Clause, Fields
 from opslib.telemetry.elasticsearch.server import Snapshot
-from opslib.telemetry.logtables import Rate
 
 _PAGE = 10_000
 _PAGES = 50
@@ -28,24 +27,30 @@ def rates(
     groups, cut = grouped(snapshot, query, [{"time": {"date_histogram": histogram}}, *telling(fields)])
     for key, count in groups:
         at = window.start_ns + (int(key["time"]) - start_ms) * NS_PER_MS
-        who = (
-            at,
-            fields.naming.service(key, fields.shape.service),
-            severity_of(key, fields.shape.level) or "",
-        )
+        who = (at, *told_by(key, fields))
         counts[who] = counts.get(who, 0) + count
     return counts, cut
 
 
 def telling(fields: Fields) -> list[Clause]:
     """Return sources of a composite aggregation by what tells service and severity, named as the fields are."""
-    mapped = (name for _, name, _ in fields.naming.mapped)
-    names = dict.fromkeys((*mapped, *fields.shape.service, *fields.shape.level))
     return [
         {name: {"terms": {"field": fields.exact[name], "missing_bucket": True}}}
-        for name in names
-        if name in fields.exact
+        for name in telling_names(fields)
     ]
+
+
+def telling_names(fields: Fields) -> list[str]:
+    """Return the fields that tell service and severity and can be counted by."""
+    mapped = (name for _, name, _ in fields.naming.mapped)
+    names = dict.fromkeys((*mapped, *fields.shape.service, *fields.shape.level))
+    return [name for name in names if name in fields.exact]
+
+
+def told_by(key: dict[str, Any], fields: Fields) -> tuple[str, str]:
+    """Return service and severity that a key of these sources tells."""
+    usual, level = text_of(key, fields.shape.service), text_of(key, fields.shape.level)
+    return fields.naming.services([key], [usual])[0], severity_of(level) or ""
 
 
 def grouped(
@@ -64,7 +69,3 @@ def grouped(
             return found, False
         after = {"after": page["after_key"]}
     return found, True
-
-
-def rate_rows(counts: dict[tuple[int, str, str], int]) -> list[Rate]:
-    return [Rate(*who, count) for who, count in counts.items()]

@@ -32,8 +32,15 @@ class Hit(msgspec.Struct):
     source: dict[str, Any] = msgspec.field(name="_source", default_factory=dict)
 
 
+class _Total(msgspec.Struct):
+    value: int = 0
+
+
 class _Hits(msgspec.Struct):
+    """`total` is there where it was asked for, and whole where it was asked for whole."""
+
     hits: list[Hit] = []
+    total: _Total | None = None
 
 
 class _Shards(msgspec.Struct):

@@ -10,11 +10,14 @@ import pandas as pd
 from opslib.core.columns import COLUMNS
 from opslib.core.evidence import SourceNote
 from opslib.core.ids import TRACE_BYTES, hex_id
-from opslib.core.windows import Window
+from opslib.core.windows import Window, Windows
 from opslib.telemetry.elasticsearch import logs
 from opslib.telemetry.elasticsearch.documents import Naming, Row
-from opslib.telemetry.elasticsearch.fields import Clause, Fields, asked_names, either, read_fields
+from opslib.telemetry.elasticsearch.fields import Clause, Fields, asked_names, but_not, either, read_fields
+from opslib.telemetry.elasticsearch.patterns import count_patterns
+from opslib.telemetry.elasticsearch.rates import rates
 from opslib.telemetry.elasticsearch.server import Server, Snapshot
+from opslib.telemetry.logtables import Rate, patterns_frame, rates_frame, step_ns
 from opslib.telemetry.protocols import Frame
 
 MAX_ROWS = 2_000_000  # of one answer
@@ -49,7 +52,12 @@ class ElasticsearchLogs:
         if not self.fields.time_types:
             return Frame(_frame([]), self.note(said, 0, None))
         query = self.query(
-            window, services=services, trace_id=trace_id, pods=pods, severities=severities, text=text
+            self.fields.during(window),
+            services=services,
+            trace_id=trace_id,
+            pods=pods,
+            severities=severities,
+            text=text,
         )
         wanted = _wanted(window, services, trace_id, pods, severities)
         with self.server.snapshot() as snapshot:
@@ -57,9 +65,37 @@ class ElasticsearchLogs:
         cut = f"more than {bound:,} rows of logs match; the first {bound:,} were read"
         return Frame(_frame(rows), self.note(said, len(rows), snapshot, *((cut,) if more else ())))
 
+    def log_rates(self, window: Window, step_s: float, *, services: Sequence[str] | None = None) -> Frame:
+        """Return how many records there are per step, counted by the server."""
+        step, said = step_ns(window, step_s), f"log rates in {window}"
+        if not self.fields.time_types:
+            return Frame(rates_frame([]), self.note(said, 0, None))
+        query = self.query(self.fields.within(window), services=services)
+        with self.server.snapshot() as snapshot:
+            counts, cut = rates(snapshot, query, self.fields, window, step)
+        rows = [Rate(*who, n) for who, n in counts.items() if services is None or who[1] in services]
+        more = ("there are more groups than were counted",) if cut else ()
+        return Frame(rates_frame(rows), self.note(said, len(rows), snapshot, *more))
+
+    def log_patterns(self, windows: Windows, *, services: Sequence[str] | None = None) -> Frame:
+        """Return how many records of each pattern there are in both windows, counted by the server."""
+        said = f"log patterns in {windows.incident}"
+        if not self.fields.time_types:
+            return Frame(patterns_frame([])[0], self.note(said, 0, None))
+        incident = self.fields.within(windows.incident)
+        queries = [self.query(incident, services=services)]
+        if windows.baseline is not None:
+            baseline = self.query(self.fields.within(windows.baseline), services=services)
+            queries.append(but_not(baseline, [incident]))
+        with self.server.snapshot() as snapshot:
+            found = count_patterns(snapshot, queries, self.fields)
+        frame, cut = patterns_frame(row for row in found if services is None or row.service_name in services)
+        more = (f"more than {len(frame):,} patterns; the commonest are shown",) if cut else ()
+        return Frame(frame, self.note(said, len(frame), snapshot, *more))
+
     def query(
         self,
-        window: Window,
+        during: Clause,
         *,
         services: Sequence[str] | None = None,
         trace_id: str | None = None,
@@ -69,7 +105,7 @@ class ElasticsearchLogs:
     ) -> Clause:
         """Return a query that finds at least what is asked for."""
         fields = self.fields
-        clauses = [fields.during(window)]
+        clauses = [during]
         if services is not None:
             clauses.append(either([fields.service(name) for name in services]))
         if trace_id is not None:
