@@ -22,9 +22,10 @@ from opslib.telemetry.protocols import Frame, LogSource
 MAX_LOGS = 500
 _TRIES = 5  # traces that are looked for, where the first was not kept
 _AIR_NS = 60 * NS_PER_S  # clocks of hosts differ, and a line may be written after the span has ended
-# Histograms of how long calls take, by who writes them: OpenTelemetry's conventions, Istio.
+# Histograms of how long calls take: OpenTelemetry's conventions, with the unit in the name and without, and Istio's.
 DURATIONS = (
     "http_server_request_duration_seconds",
+    "http_server_request_duration",
     "rpc_server_duration_milliseconds",
     "istio_request_duration_milliseconds",
 )
@@ -40,7 +41,8 @@ class Exemplars(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TraceAnswer:
-    """One trace. `calls` are what it was chosen from (columns `CALLS`, by time), `calls_are` says what they are.
+    """One trace. `calls` are what it was chosen from (columns `CALLS`, by time; `error` None where it is
+    not known), `calls_are` says what they are.
 
     `spans` as `explain_trace` returns them; `logs` by time, `logs_are` says how they were found.
     """
@@ -140,11 +142,11 @@ def _calls(found: LogAnswer, metric: str) -> _Calls:
 
 
 def _of_exemplars(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return exemplars as calls; the unit of their value stands in the metric's name, as Prometheus has it."""
+    """Return exemplars as calls; their values are seconds unless the metric's name says milliseconds."""
     unit_ns = 1e6 if "milliseconds" in name else 1e9
     usable = frame[frame["trace_id"].fillna("").astype(str) != ""]
     return (
-        usable.assign(duration_ns=(usable["value"] * unit_ns).round().astype("int64"), error=False)
+        usable.assign(duration_ns=(usable["value"] * unit_ns).round().astype("int64"), error=None)
         .sort_values(["time_unix_nano", "trace_id"], kind="stable", ignore_index=True)
         .reindex(columns=list(CALLS))
     )

@@ -39,7 +39,8 @@ def log_patterns(found: LogAnswer) -> Table:
     rows = [_pattern_row(row, strongest) for row in ranked.head(_MOST).to_dict("records")]
     heads = ("change", "pattern", "service", "level", "in the window", "before", "example")
     body = table(heads, rows, caption=html(words, 600), numbers=frozenset({4, 5}), row_heads=False)
-    frame = ranked.drop(columns="z").set_axis(list(_COLUMNS), axis=1)
+    ratios = ranked["ratio"].astype(object).where(ranked["ratio"].notna(), None)
+    frame = ranked.assign(ratio=ratios).drop(columns="z").set_axis(list(_COLUMNS), axis=1)
     return Table("log_patterns", body, words, frame)
 
 
@@ -66,10 +67,10 @@ def _ranked(row: dict[Any, Any], before_s: float, after_s: float) -> tuple[Any, 
     ratio = (n / after_s) / (was / before_s) if was and before_s else None
     if not before_s:
         change = "–"
-    elif abs(z) < _Z:
-        change = "as before"
+    elif not was or not n:
+        change = "new" if n else "gone"
     else:
-        change = "new" if not was else "gone" if not n else f"×{figures(ratio or 0.0, 2)}"
+        change = "as before" if abs(z) < _Z else f"×{figures(ratio or 0.0, 2)}"
     named = [str(row[name] or "") for name in ("pattern", "service_name", "severity_text", "example")]
     return (change, *named[:3], n, was, ratio, named[3], z)
 
@@ -83,7 +84,7 @@ def patterns_finding(found: LogAnswer, ranked: pd.DataFrame) -> str:
     if first["change"] == "–":
         return f"{count:,} patterns{about}; there is no baseline to compare with"
     if first["z"] < _Z:
-        return f"No pattern came more often than before{about}: {count:,} were compared"
+        return f"No pattern came clearly more often than before{about}: {count:,} were compared"
     said = f"{short(first['service']) or 'a service'}: {short(first['pattern'], 100)}"
     how = "is new" if first["change"] == "new" else f"came {figures(first['ratio'], 2)} times as often"
     risen = int((ranked["z"] >= _Z).sum())

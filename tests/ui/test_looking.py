@@ -94,7 +94,7 @@ def test_where_nothing_rose_the_title_says_so(look, healthy):
     assert ui.log_rates(found).title.startswith(
         "No level became more frequent: 479 records a minute, 480 before"
     )
-    assert ui.log_patterns(found).words == "No pattern came more often than before: 1 were compared"
+    assert ui.log_patterns(found).words == "No pattern came clearly more often than before: 1 were compared"
 
 
 def test_many_services_share_a_last_panel(look, healthy):
