@@ -20,10 +20,12 @@ from opslib.telemetry.collect import empty_frame, redact_frame
 from opslib.telemetry.protocols import Frame, LogSource
 
 MAX_LOGS = 500
+_TRIES = 5  # traces that are looked for, where the first was not kept
 _AIR_NS = 60 * NS_PER_S  # clocks of hosts differ, and a line may be written after the span has ended
-# Histograms of how long calls take, by who writes them: OpenTelemetry's conventions, Istio.
+# Histograms of how long calls take: OpenTelemetry's conventions, with the unit in the name and without, and Istio's.
 DURATIONS = (
     "http_server_request_duration_seconds",
+    "http_server_request_duration",
     "rpc_server_duration_milliseconds",
     "istio_request_duration_milliseconds",
 )
@@ -39,7 +41,8 @@ class Exemplars(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TraceAnswer:
-    """One trace. `calls` are what it was chosen from (columns `CALLS`, by time), `calls_are` says what they are.
+    """One trace. `calls` are what it was chosen from (columns `CALLS`, by time; `error` None where it is
+    not known), `calls_are` says what they are.
 
     `spans` as `explain_trace` returns them; `logs` by time, `logs_are` says how they were found.
     """
@@ -77,10 +80,8 @@ def follow_trace(found: LogAnswer, *, metric: str = "") -> TraceAnswer:
     Where there is no trace to be found, `trace_id` is empty and `how` says why. Raises SourceError and CaptureError.
     """
     calls = _calls(found, metric)
-    trace_id, how = _chosen(found, calls)
-    traces = found.question.sources.traces
-    rows = traces.trace(trace_id).frame if traces and trace_id else empty_frame("spans")
-    spans = explain_trace(redact_frame(rows, found.redactor))
+    ids, how = _candidates(found, calls)
+    trace_id, spans = _first_kept(found, ids)
     logs, logs_are = _logs(found, trace_id, spans)
     return TraceAnswer(
         trace_id,
@@ -96,23 +97,29 @@ def follow_trace(found: LogAnswer, *, metric: str = "") -> TraceAnswer:
     )
 
 
-def _chosen(found: LogAnswer, calls: _Calls) -> tuple[str, str]:
+def _candidates(found: LogAnswer, calls: _Calls) -> tuple[list[str], str]:
+    """Return the ids of the traces to try, the best first, and how they were chosen."""
     if found.asked.trace_id:
-        return found.asked.trace_id, "as asked"
+        return [found.asked.trace_id], "as asked"
     if str(found.asked):
-        known = found.records[_known(found.records["trace_id"])]
-        if len(known):
-            return str(
-                known["trace_id"].iloc[0]
-            ), f"of the first record with {found.asked} that bears a trace id"
+        ids = found.records["trace_id"].fillna("").astype(str)
+        known = list(dict.fromkeys(ids[ids != ""]))
+        if known:
+            return known[:_TRIES], f"of the first record with {found.asked} that bears the id of a trace"
     if len(calls.frame):
-        slowest = calls.frame.sort_values(["duration_ns", "trace_id"], ascending=[False, True]).iloc[0]
-        return str(slowest["trace_id"]), calls.best
-    return "", "there are no exemplars, no calls and no records with a trace id in the incident window"
+        ranked = calls.frame.sort_values(["duration_ns", "trace_id"], ascending=[False, True])
+        return [str(name) for name in ranked["trace_id"].head(_TRIES)], calls.best
+    return [], "there are no exemplars, no calls and no records with a trace id in the incident window"
 
 
-def _known(ids: pd.Series) -> pd.Series:
-    return ids.fillna("").astype(str) != ""
+def _first_kept(found: LogAnswer, ids: Sequence[str]) -> tuple[str, pd.DataFrame]:
+    """Return the first trace of which there are spans: an exemplar may name one that was not kept."""
+    traces = found.question.sources.traces
+    for trace_id in ids if traces else ():
+        rows = traces.trace(trace_id).frame if traces else empty_frame("spans")
+        if len(rows):
+            return trace_id, explain_trace(redact_frame(rows, found.redactor))
+    return next(iter(ids), ""), explain_trace(empty_frame("spans"))
 
 
 def _calls(found: LogAnswer, metric: str) -> _Calls:
@@ -135,11 +142,11 @@ def _calls(found: LogAnswer, metric: str) -> _Calls:
 
 
 def _of_exemplars(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return exemplars as calls; the unit of their value stands in the metric's name, as Prometheus has it."""
+    """Return exemplars as calls; their values are seconds unless the metric's name says milliseconds."""
     unit_ns = 1e6 if "milliseconds" in name else 1e9
-    usable = frame[_known(frame["trace_id"])]
+    usable = frame[frame["trace_id"].fillna("").astype(str) != ""]
     return (
-        usable.assign(duration_ns=(usable["value"] * unit_ns).round().astype("int64"), error=False)
+        usable.assign(duration_ns=(usable["value"] * unit_ns).round().astype("int64"), error=None)
         .sort_values(["time_unix_nano", "trace_id"], kind="stable", ignore_index=True)
         .reindex(columns=list(CALLS))
     )

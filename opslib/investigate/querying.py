@@ -15,6 +15,7 @@ import pandas as pd
 from opslib.core.clock import Clock
 from opslib.core.errors import ServiceNotFoundError, SourceError, UsageError, near_names
 from opslib.core.evidence import SourceNote
+from opslib.core.ids import TRACE_BYTES, hex_id
 from opslib.core.model import Onset
 from opslib.core.redact import Redactor
 from opslib.core.settings import Environment, Settings
@@ -142,7 +143,7 @@ def query_logs(
         step_s,
         redact_frame(records.frame, redactor),
         rates.frame,
-        redact_frame(patterns.frame, redactor),
+        _masked(patterns.frame, redactor),
         (records.note, rates.note, patterns.note),
         redactor,
     )
@@ -150,10 +151,10 @@ def query_logs(
 
 def full_trace_id(text: str) -> str:
     """Return a trace id as the evidence has it, 32 hex digits; an empty text stays empty. Raises UsageError."""
-    bare = text.strip().replace("-", "").lower()
-    if bare and not re.fullmatch(r"[0-9a-f]{1,32}", bare):
+    found = hex_id(text.strip(), TRACE_BYTES, short_hex=True) if text.strip() else ""
+    if found is None:
         raise UsageError(f"no trace id: {text!r}", hint="it has at most 32 digits of 0 to 9 and a to f")
-    return bare.zfill(32) if bare else ""
+    return found
 
 
 def step_of(windows: Windows) -> int:
@@ -217,6 +218,11 @@ def _rates(logs: LogSource, windows: Windows, step_s: int, services: list[str] |
         any(f.note.truncated for _, f in found), warnings,
     )  # fmt: skip
     return Frame(pd.concat(frames, ignore_index=True), note)
+
+
+def _masked(patterns: pd.DataFrame, redactor: Redactor) -> pd.DataFrame:
+    texts = {name: patterns[name].fillna("").map(redactor.text) for name in ("pattern", "example")}
+    return patterns.assign(**texts)
 
 
 def _require(service: str, question: Question) -> None:

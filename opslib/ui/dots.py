@@ -30,8 +30,10 @@ def slow_calls(found: TraceAnswer, *, zone: tzinfo | None = None) -> Drawing:
     slowest = calls.iloc[int(calls["duration_ns"].to_numpy(dtype="int64").argmax())]
     when = clock.clock(int(slowest["time_unix_nano"]))
     title = f"The slowest of {len(calls):,} {found.calls_are} took {duration(int(slowest['duration_ns']))} at {when}"
-    failed = int(calls["error"].sum())
-    words = f"{title}. Failed: {share(failed, len(calls))}. Trace {found.trace_id}: {found.how}."
+    known = calls["error"].notna().all()
+    failed = int(calls["error"].astype(bool).sum())
+    failing = f"Failed: {share(failed, len(calls))}. " if known else ""
+    words = f"{title}. {failing}Trace {found.trace_id}: {found.how}."
     shown = calls.iloc[thin(calls["duration_ns"].to_numpy(dtype="float64"))]
     scale = duration_axis(shown["duration_ns"].tolist(), "duration of a call")
     low, high = scale["range"]

@@ -28,6 +28,7 @@ _NAME = "log_rates"
 _MOST = 5  # panels of services; the rest is one more
 _PANEL_PX, _GAP_PX = 84, 24
 _Z, _RATIO = 4.0, 1.5  # from which a level has become more frequent
+_HEAD = {"bgcolor": "rgba(128,128,128,0.12)"}
 LOOK: dict[Level, tuple[str, str]] = {  # colour, pattern
     "ERROR": (BAD, ""),
     "WARN": (HOLD, "/"),
@@ -193,6 +194,9 @@ def _layout(
 ) -> dict[str, Any]:
     layout: dict[str, Any] = {"barmode": "stack", "bargap": 0, "margin": {"r": 24}}
     heads = marks.captions(found, [], clock, (1.0, 1.0))
+    whole = marks.extent(found.windows)
+    early = found.onset is not None and found.onset.time_ns - whole.start_ns < whole.length_ns // 2
+    side, place = ("right", 1) if early else ("left", 0)  # the onset is named in the first panel, too
     for i, name in enumerate(names):
         top = 1 - i * (_PANEL_PX + _GAP_PX) / height
         own = rows[rows["panel"] == name]
@@ -203,19 +207,7 @@ def _layout(
             nticks=4,
         )
         said = f"<b>{label(name) or 'without a name'}</b> {int(own['count'].sum()):,} records"
-        heads.append(
-            note(
-                said,
-                0,
-                top,
-                xref="paper",
-                yref="paper",
-                xanchor="left",
-                yanchor="top",
-                xshift=4,
-                bgcolor="rgba(128,128,128,0.12)",
-            )
-        )
+        heads.append(note(said, place, top, xref="paper", yref="paper", xanchor=side, yanchor="top", **_HEAD))
     layout["xaxis"] = axis(
         f"time ({clock.name}); records a second",
         type="date",

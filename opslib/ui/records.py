@@ -39,14 +39,15 @@ def log_patterns(found: LogAnswer) -> Table:
     rows = [_pattern_row(row, strongest) for row in ranked.head(_MOST).to_dict("records")]
     heads = ("change", "pattern", "service", "level", "in the window", "before", "example")
     body = table(heads, rows, caption=html(words, 600), numbers=frozenset({4, 5}), row_heads=False)
-    frame = ranked.drop(columns="z").set_axis(list(_COLUMNS), axis=1)
+    ratios = ranked["ratio"].astype(object).where(ranked["ratio"].notna(), None)
+    frame = ranked.assign(ratio=ratios).drop(columns="z").set_axis(list(_COLUMNS), axis=1)
     return Table("log_patterns", body, words, frame)
 
 
 def ranked_patterns(found: LogAnswer) -> pd.DataFrame:
     """Return patterns by how much their rates changed, rises first.
 
-    Columns: change (`new`, `gone`, `x 3.2`, `as before`), pattern, service, level, in, before, ratio, example, z. The
+    Columns: change (`new`, `gone`, `×3.2`, `as before`), pattern, service, level, in, before, ratio, example, z. The
     ratio is of rates, since windows may differ in length; it is not there for what is new.
     """
     windows = found.windows
@@ -66,10 +67,10 @@ def _ranked(row: dict[Any, Any], before_s: float, after_s: float) -> tuple[Any, 
     ratio = (n / after_s) / (was / before_s) if was and before_s else None
     if not before_s:
         change = "–"
-    elif abs(z) < _Z:
-        change = "as before"
+    elif not was or not n:
+        change = "new" if n else "gone"
     else:
-        change = "new" if not was else "gone" if not n else f"× {figures(ratio or 0.0, 2)}"
+        change = "as before" if abs(z) < _Z else f"×{figures(ratio or 0.0, 2)}"
     named = [str(row[name] or "") for name in ("pattern", "service_name", "severity_text", "example")]
     return (change, *named[:3], n, was, ratio, named[3], z)
 
@@ -83,7 +84,7 @@ def patterns_finding(found: LogAnswer, ranked: pd.DataFrame) -> str:
     if first["change"] == "–":
         return f"{count:,} patterns{about}; there is no baseline to compare with"
     if first["z"] < _Z:
-        return f"No pattern came more often than before{about}: {count:,} were compared"
+        return f"No pattern came clearly more often than before{about}: {count:,} were compared"
     said = f"{short(first['service']) or 'a service'}: {short(first['pattern'], 100)}"
     how = "is new" if first["change"] == "new" else f"came {figures(first['ratio'], 2)} times as often"
     risen = int((ranked["z"] >= _Z).sum())
@@ -141,14 +142,14 @@ def _record_row(found: LogAnswer, row: dict[Any, Any], clock: Zone) -> tuple[Htm
 
 
 def trace_cell(found: LogAnswer, trace_id: str, time_ns: int) -> Html:
-    """Return a trace's id, with links to it."""
+    """Return a trace's id, with a link to it."""
     if not trace_id:
         return Html("–")
     around = Window(time_ns - _AROUND_NS, time_ns + _AROUND_NS)
     opened = [
         (n, u) for n, u in filled(found.environment, Subject(around, trace_id=trace_id)) if trace_id in u
     ]
-    ends = [Html(f' <a href="{html(url, 2000)}">{html(name)}</a>') for name, url in opened]
+    ends = [Html(f' <a href="{html(url, 2000)}">{html(name)}</a>') for name, url in opened[:1]]
     return join((identifier(trace_id, 13), *ends))
 
 

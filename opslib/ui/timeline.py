@@ -68,7 +68,9 @@ def timeline_finding(found: TraceAnswer, clock: Zone) -> str:
     failed = int((found.spans["status_code"] == "ERROR").sum())
     failing = f"; {failed} of {len(found.spans)} spans failed" if failed else ""
     loud = sum(level_of(text) in ("ERROR", "WARN") for text in found.logs["severity_text"])
-    logged = f"{len(found.logs):,} log records" + (f", {loud} of them warnings or errors" if loud else "")
+    logged = f"{len(found.logs):,} log record{'' if len(found.logs) == 1 else 's'}" + (
+        f", {loud} of them warnings or errors" if loud else ""
+    )
     return (
         f"Trace {short(found.trace_id, 13)} took {duration(trace.length_ns)} at {clock.clock(trace.start_ns)}"
         f"{where}{failing}; {logged}"

@@ -16,6 +16,7 @@ from opslib.core.model import Onset, Verdict
 from opslib.core.settings import Environment
 from opslib.core.windows import NS_PER_S, Window, Windows
 from opslib.diagnosis import Diagnosis, diagnose, explain_trace
+from opslib.telemetry.capture import CaptureWriter
 
 START = 1_769_828_400 * NS_PER_S  # 2026-01-31T03:00:00Z
 MS = 1_000_000
@@ -242,3 +243,22 @@ def make_investigation():
 @pytest.fixture(scope="session")
 def make_change():
     return change
+
+
+@pytest.fixture(scope="session")
+def captured(tmp_path_factory):
+    """A function that writes made traffic as a capture, once, and returns its folder."""
+    folders = {}
+
+    def write(made):
+        if id(made) not in folders:
+            folders[id(made)] = folder = tmp_path_factory.mktemp("capture") / "incident"
+            writer = CaptureWriter(folder)
+            frames = {"spans": made.spans, "logs": made.logs, "events": made.evidence.events}
+            for signal, frame in frames.items():
+                rows = frame.reindex(columns=[column.name for column in COLUMNS[signal]]).astype(object)
+                writer.append(signal, list(rows.where(rows.notna(), None).itertuples(index=False, name=None)))
+            writer.close(windows=made.evidence.windows)
+        return folders[id(made)]
+
+    return write

@@ -3,30 +3,16 @@
 import pytest
 
 from opslib import ui
-from opslib.core.columns import COLUMNS
 from opslib.core.settings import Settings
-from opslib.core.windows import Window, Windows
 from opslib.investigate import find_cause
-from opslib.telemetry.capture import CaptureWriter
 from opslib.testing import ManualClock
 from opslib.ui.conclusion import conclusion
 
 
 @pytest.fixture(scope="module")
-def real(edge, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("capture") / "incident"
-    writer = CaptureWriter(folder)
-    for signal, frame in (("spans", edge.spans), ("logs", edge.logs), ("events", edge.evidence.events)):
-        names = [column.name for column in COLUMNS[signal]]
-        rows = frame.reindex(columns=names).astype(object)
-        writer.append(signal, list(rows.where(rows.notna(), None).itertuples(index=False, name=None)))
-    windows = edge.evidence.windows
-    writer.close(windows=Windows(Window(*ends(windows.incident)), Window(*ends(windows.baseline))))
+def real(edge, captured):
+    folder = captured(edge)
     return find_cause("payment", capture=folder, settings=Settings(folder.parent), clock=ManualClock())
-
-
-def ends(window):
-    return window.start_ns, window.end_ns
 
 
 def test_a_captured_investigation_draws_and_concludes(real):
