@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _AROUND_NS = 60 * NS_PER_S
 _MOST = 100  # patterns
+_BAR = 0.6  # of a cell's usual bar, so that the words stand beside it
 _Z = 4.0  # from which a pattern's rate has changed
 _COLUMNS = ("change", "pattern", "service", "level", "in the window", "before", "ratio", "example")
 
@@ -93,7 +94,9 @@ def patterns_finding(found: LogAnswer, ranked: pd.DataFrame) -> str:
 
 def _pattern_row(row: dict[Any, Any], strongest: float) -> tuple[Html, ...]:
     return (
-        join((bar(row["z"] / strongest, INCIDENT) if row["z"] >= _Z else Html(""), html(row["change"]))),
+        join(
+            (bar(_BAR * row["z"] / strongest, INCIDENT) if row["z"] >= _Z else Html(""), html(row["change"]))
+        ),
         Html(f"<code>{html(row['pattern'], 160)}</code>") if row["pattern"] else Html("all other lines"),
         identifier(row["service"], 24),
         badge(level_of(row["level"]).lower()),

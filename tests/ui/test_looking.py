@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from opslib import ui
+from opslib.core.model import Onset
 from opslib.core.outcome import RESULT_MIME
 from opslib.core.settings import Environment, Settings
-from opslib.core.windows import Windows
+from opslib.core.windows import NS_PER_S, Windows
 from opslib.investigate import follow_trace, query_logs
 from opslib.testing import ManualClock
 from opslib.ui.palette import BAD, NORMAL
@@ -95,6 +96,17 @@ def test_where_nothing_rose_the_title_says_so(look, healthy):
         "No level became more frequent: 479 records a minute, 480 before"
     )
     assert ui.log_patterns(found).words == "No pattern came clearly more often than before: 1 were compared"
+
+
+@pytest.mark.parametrize(("after_s", "side"), [(1, "right"), (29, "left")])
+def test_names_of_panels_stand_away_from_the_onset(look, healthy, after_s, side):
+    found, _ = look(healthy)
+    windows = found.windows
+    onset = Onset(windows.baseline.start_ns + after_s * 4 * NS_PER_S, 0.5)
+    drawn = ui.log_rates(dataclasses.replace(found, choice=dataclasses.replace(found.choice, onset=onset)))
+
+    (name,) = [note for note in drawn.figure["layout"]["annotations"] if "records" in note["text"]]
+    assert name["xanchor"] == side
 
 
 def test_many_services_share_a_last_panel(look, healthy):
