@@ -19,9 +19,10 @@ from opslib.core.errors import RefusedError
 from opslib.core.journal import append_line, read_lines
 
 JOURNAL, INTENTS, LOCK = "journal.jsonl", "intents.jsonl", "driver.lock"
-# After one of these nothing is left to do; `rollback_failed` waits for somebody.
+# After one of these nothing is left to do; the two others wait for somebody.
 CLOSED = frozenset({"finished", "rolled_back", "aborted"})
-ENDED = CLOSED | {"rollback_failed"}
+ENDED = CLOSED | {"rollback_failed", "not_resumed"}
+ASKED_BACK, ASKED_ON = "asked_back", "asked_on"  # written before a driver is started anew
 Intent = Literal["abort"]
 
 
