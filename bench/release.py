@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from measure import Run, run
 
+from opslib.core.changes import Journal
 from opslib.core.clock import SystemClock
 from opslib.core.settings import Environment, Settings
 from opslib.kube import connect_cluster
@@ -73,32 +75,56 @@ def _deployment(name: str) -> dict[str, Any]:
     return _object("Deployment", name, "apps/v1", spec=spec)
 
 
-def where(cache: Path) -> tuple[str, str, str]:
-    """Return kubeconfig and kubectl of a real cluster, and why there is none where there is none."""
+def where(cache: Path) -> tuple[str, dict[str, str], str]:
+    """Return kubeconfig and each kubectl by its version, the one on PATH first; and why there is none where so."""
     run = Path(os.environ.get("OPSLIB_KUBERNETES_RUN", cache / "opslib-stack/kubernetes-run"))
     config = os.environ.get("OPSLIB_TEST_KUBECONFIG") or str(run / "pki/admin.kubeconfig")
-    built = sorted((cache / "opslib-stack").glob("kubernetes-*/kubectl"))  # the cluster's version, and quick
-    kubectl = str(built[-1]) if built else shutil.which("kubectl")
+    built = sorted(
+        (cache / "opslib-stack").glob("kubernetes-*/kubectl"), key=lambda path: path.stat().st_mtime
+    )
+    found = [path for path in (shutil.which("kubectl"), *map(str, built[-1:])) if path]
     if not Path(config).exists():
-        return "", "", "no real Kubernetes: `make kubernetes-up`, or set OPSLIB_TEST_KUBECONFIG"
-    return config, kubectl or "", "" if kubectl else "no kubectl to compare with"
+        return "", {}, "no real Kubernetes: `make kubernetes-up`, or set OPSLIB_TEST_KUBECONFIG"
+    return config, {_version(path): path for path in found}, "" if found else "no kubectl to compare with"
+
+
+def _version(kubectl: str) -> str:
+    asked = [kubectl, "version", "--client", "--output=json"]
+    told = json.loads(subprocess.run(asked, check=True, stdout=subprocess.PIPE).stdout)
+    return str(told["clientVersion"]["gitVersion"])
+
+
+def applied(kubectl: str, kubeconfig: str, namespace: str, folder: str) -> Run:
+    """Apply the set by kubectl, and let the controllers come to rest: what they do is nobody's time."""
+    ask = [kubectl, "--kubeconfig", kubeconfig, "-n", namespace]
+    found = run(*ask, "apply", "--server-side", "-f", folder)
+    settle(kubectl, kubeconfig, namespace)
+    return found
+
+
+def settle(kubectl: str, kubeconfig: str, namespace: str) -> None:
+    ask = [kubectl, "--kubeconfig", kubeconfig, "-n", namespace, "wait", "deployments", "--all"]
+    subprocess.run(
+        [*ask, "--for=condition=Available", "--timeout=120s"], check=True, stdout=subprocess.DEVNULL
+    )
 
 
 @contextmanager
-def namespaces(kubectl: str, kubeconfig: str) -> Iterator[tuple[list[str], str]]:
-    """Make two namespaces: yield kubectl in the first, and the name of the second. They go at the end."""
+def namespaces(kubectl: str, kubeconfig: str, number: int) -> Iterator[list[str]]:
+    """Make namespaces. They go at the end."""
     ask = [kubectl, "--kubeconfig", kubeconfig]
-    theirs, own = (f"bench-{uuid.uuid4().hex[:8]}" for _ in range(2))
-    for name in (theirs, own):
+    names = [f"bench-{uuid.uuid4().hex[:8]}" for _ in range(number)]
+    for name in names:
         subprocess.run([*ask, "create", "namespace", name], check=True, stdout=subprocess.DEVNULL)
     try:
-        yield [*ask, "-n", theirs], own
+        yield names
     finally:
-        subprocess.run([*ask, "delete", "namespace", theirs, own], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*ask, "delete", "namespace", *names], check=True, stdout=subprocess.DEVNULL)
 
 
 def main(kubeconfig: str, namespace: str, folder: str) -> None:
     begin = time.perf_counter()
+    journal = Journal(Path(folder).parent, SystemClock())
     environment = Environment("bench", kubeconfig=kubeconfig, namespace=namespace)
     cluster = connect_cluster(environment, Settings(Path.cwd()))
     planned = ReleaseSet("bench", (folder,)).planned(cluster, "bench")
@@ -108,7 +134,7 @@ def main(kubeconfig: str, namespace: str, folder: str) -> None:
         planned.plan.plan,
         planned.manifests,
         release="bench",
-        journal=lambda _: None,
+        journal=lambda record: journal.write(**record),
         clock=SystemClock(),
     )
     end = time.perf_counter()

@@ -130,27 +130,33 @@ class Bench:
     def manifests(self) -> Iterator[Row]:
         """A set planned and applied beside `kubectl apply --server-side`; then again, when nothing is to be done.
 
-        kubectl asks one after the other, so what it takes is the way to the API server: both on this machine, and with
-        the round trip of a cluster somewhere else.
+        The peers are the kubectl on PATH, and the one of the cluster's version. kubectl asks one after the other, so what
+        it takes is also the way to the API server: here, and with the round trip of a cluster somewhere else.
         """
-        kubeconfig, kubectl, why = release.where(
+        kubeconfig, kubectls, why = release.where(
             Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
         )
         if why:
             yield Row("manifests", "skipped", note=why)
             return
-        objects = release.write(self.folder / "set")
-        for place, round_trip_s in (("here", 0.0), ("40 ms away", 0.04)):
+        set_ = str(self.folder / "set")
+        objects = release.write(Path(set_))
+        quick = list(kubectls.values())[-1]
+        for place, round_trip_s, peers in (
+            ("here", 0.0, [*kubectls]),
+            ("40 ms away", 0.04, [*kubectls][-1:]),
+        ):
             with (
                 far.farther(kubeconfig, round_trip_s, self.folder) as config,
-                release.namespaces(kubectl, config) as (theirs, own),
+                release.namespaces(quick, kubeconfig, 1 + len(peers)) as (own, *theirs),
             ):
                 for what in ("new", "unchanged"):
-                    peer = run(*theirs, "apply", "--server-side", "-f", str(self.folder / "set"))
-                    ours = run(*python(str(ROOT / "bench/release.py"), config, own, str(self.folder / "set")))
-                    yield self._against(
-                        f"apply {objects:,} {what}, API server {place}", ours, peer, objects, unit="objects"
-                    )
+                    ours = run(*python(str(ROOT / "bench/release.py"), config, own, set_))
+                    release.settle(quick, kubeconfig, own)
+                    for version, namespace in zip(peers, theirs, strict=True):
+                        peer = release.applied(kubectls[version], config, namespace, set_)
+                        row = f"apply {objects:,} {what}, API server {place} (peer: kubectl {version})"
+                        yield self._against(row, ours, peer, objects, unit="objects")
 
     def cluster(self) -> Iterator[Row]:
         """The practice cluster with 1,000 objects and 50 watches: list, event to watcher, at rest."""

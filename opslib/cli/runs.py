@@ -70,11 +70,12 @@ def show(ctx: click.Context, run_id: str, out: Path, follow: bool, as_json: bool
 @command.command("resume")
 @click.argument("run_id", metavar="ID")
 @_OUT
-def resume(run_id: str, out: Path) -> None:
-    """Go on with a change that was cut off."""
-    from opslib.run import refuse_to_resume  # noqa: PLC0415
+@click.pass_context
+def resume(ctx: click.Context, run_id: str, out: Path) -> None:
+    """Go on with a change that was cut off, from where its journal stands."""
+    from opslib.run import resume_run  # noqa: PLC0415
 
-    refuse_to_resume(RunFolder.find(out, run_id))
+    ctx.exit(EXIT_CODE[resume_run(RunFolder.find(out, run_id), say)])
 
 
 @command.command("rollback")

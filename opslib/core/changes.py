@@ -19,33 +19,36 @@ from opslib.core.errors import RefusedError
 from opslib.core.journal import append_line, read_lines
 
 JOURNAL, INTENTS, LOCK = "journal.jsonl", "intents.jsonl", "driver.lock"
-# After one of these nothing is left to do; `rollback_failed` waits for somebody.
+# After one of these nothing is left to do; the two others wait for somebody.
 CLOSED = frozenset({"finished", "rolled_back", "aborted"})
-ENDED = CLOSED | {"rollback_failed"}
+ENDED = CLOSED | {"rollback_failed", "not_resumed"}
+ASKED_BACK, ASKED_ON = "asked_back", "asked_on"  # written before a driver is started anew
 Intent = Literal["abort"]
 
 
 class Journal:
-    """The journal of one change, continued where it stands."""
+    """The journal of one change, continued where it stands; threads that write at once wait for the disk together."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._path, self._clock = folder / JOURNAL, clock
         self._seq = len(list(read_lines(self._path)))
-        self._writing = threading.Lock()
+        self._safe = 0  # lines that are on the disk for certain
+        self._writing, self._syncing = threading.Lock(), threading.Lock()
 
     def write(self, phase: str, **more: Any) -> None:
         """Write what is about to be done, or how it ended; it is on the disk when this returns."""
         with self._writing:
-            line = {
-                "seq": self._seq,
-                "time_unix_nano": self._clock.now_ns(),
-                "pid": os.getpid(),
-                "phase": phase,
-            }
+            seq = self._seq
+            line = {"seq": seq, "time_unix_nano": self._clock.now_ns(), "pid": os.getpid(), "phase": phase}
             append_line(self._path, {**line, **more})
+            self._seq += 1
+        with self._syncing:
+            if self._safe > seq:  # who came just before has taken this line along
+                return
+            written = self._seq
             with self._path.open("rb") as file:
                 os.fsync(file.fileno())
-            self._seq += 1
+            self._safe = written
 
 
 def journal_lines(folder: Path) -> list[dict[str, Any]]:

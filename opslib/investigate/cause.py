@@ -156,6 +156,11 @@ def choose_windows(question: Question) -> Choice:
         return Recent(course.onset, course.steady_ns, slo.breach(durations[present], errors[present]))
 
     choice = choose(extent, asked=question.window, baseline=question.baseline, own=own, look=look)
+    return _as_told(choice, question)
+
+
+def _as_told(choice: Choice, question: Question) -> Choice:
+    """Say of windows that were chosen before how they were, where the evidence was taken with it."""
     occasion = occasion_of(question.sources)
     if occasion is None:
         return choice

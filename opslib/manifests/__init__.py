@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Planned,
         carry_out_plan,
         check_cluster,
+        observe_scaling,
         plan_release,
         plan_rollout,
     )
@@ -29,7 +30,14 @@ _MODULES = {
     "images": ("read_images",),
     "load": ("load_manifests",),
     "plan": ("SetPlan", "plan_apply"),
-    "runbooks": ("Planned", "carry_out_plan", "check_cluster", "plan_release", "plan_rollout"),
+    "runbooks": (
+        "Planned",
+        "carry_out_plan",
+        "check_cluster",
+        "observe_scaling",
+        "plan_release",
+        "plan_rollout",
+    ),
     "surroundings": ("find_surroundings",),
 }
 
@@ -45,6 +53,7 @@ __all__ = [
     "check_manifests",
     "find_surroundings",
     "load_manifests",
+    "observe_scaling",
     "plan_apply",
     "plan_release",
     "plan_rollout",

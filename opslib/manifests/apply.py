@@ -25,6 +25,7 @@ from opslib.manifests.steps import HAND_OVER, bodies_of, unmet
 
 ESTABLISH_TIMEOUT_S = 60.0
 _LOOK_S = 0.2
+_DEFINITION = "CustomResourceDefinition"
 
 Journal = Callable[[dict[str, Any]], None]
 
@@ -46,6 +47,7 @@ def apply_plan(
     release: str,
     journal: Journal,
     clock: Clock,
+    before: Mapping[Ref, str] | None = None,
 ) -> Applied:
     """Apply a plan that somebody has approved, made just now or saved and read again.
 
@@ -56,6 +58,7 @@ def apply_plan(
         release: the release that it was made for.
         journal: is given a record before and after each write, by several threads.
         clock: for the wait until definitions are established.
+        before: what an earlier try has written of it, with uids; it is left as it is.
 
     Raises:
         RefusedError: it is another cluster or set, or a precondition does not hold any more; nothing was written.
@@ -65,18 +68,19 @@ def apply_plan(
     inventory = inventory_ref(release, cluster.namespace)
     targets = prepare(cluster, manifests, inventory)
     bodies = bodies_of(plan, targets)
-    _recheck(cluster, plan)
+    written = dict(before or {})
+    failed = _unestablished(cluster, [ref for ref in written if ref.kind == _DEFINITION], clock)
+    left = [step for step in plan.steps if Ref.of_identity(step.object) not in written]
+    _recheck(cluster, left)
     record = Record(cluster, inventory, [placed.ref for placed in targets])
-    written: dict[Ref, str] = {}
-    failed: dict[Ref, OpslibError] = {}
-    for (_, number), steps in groupby(plan.steps, _place):
+    for (pruning, number), steps in groupby(left, _place):
         if failed:
             break
         if number:  # Namespaces come before it, since it may lie in one; they are never pruned unnamed
             record.begin()
         done, bad = _write_all(cluster, list(steps), bodies, journal)
         written, failed = written | done, failed | bad
-        if not failed and number == rank("CustomResourceDefinition"):
+        if not failed and not pruning and number == rank(_DEFINITION):
             failed |= _unestablished(cluster, done, clock)
     if record.begun or not failed:
         record.finish(written)
@@ -84,18 +88,16 @@ def apply_plan(
     return Applied(written, failed, tuple(ref for ref in rest if ref not in written and ref not in failed))
 
 
-def _recheck(cluster: Cluster, plan: Plan) -> None:
-    """Raise RefusedError where what the plan was made for is not there any more."""
-    steps = {step.object: Ref.of_identity(step.object) for step in plan.steps}
-    live = cluster.get_all(served(cluster, steps.values()))
-    broken = [
-        (step, why) for step in plan.steps if (why := unmet(step.expects, live.get(steps[step.object])))
-    ]
+def _recheck(cluster: Cluster, steps: Sequence[Step]) -> None:
+    """Raise RefusedError where what steps were planned for is not there any more."""
+    refs = {step.object: Ref.of_identity(step.object) for step in steps}
+    live = cluster.get_all(served(cluster, refs.values()))
+    broken = [(step, why) for step in steps if (why := unmet(step.expects, live.get(refs[step.object])))]
     if broken:
         first, why = broken[0]
         more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
         raise RefusedError(
-            f"{steps[first.object]} is not what was planned for: {why}{more}", hint="plan again"
+            f"{refs[first.object]} is not what was planned for: {why}{more}", hint="plan again"
         )
 
 

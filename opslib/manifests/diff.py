@@ -16,6 +16,7 @@ from opslib.manifests.fields import Path, items_by_key, path_text
 from opslib.manifests.plain_secrets import looks_secret
 
 _SERVERS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
+_REDACTOR = Redactor()
 _OPEN = frozenset(
     {"labels", "matchLabels"}
 )  # what everybody selects by is no secret, however random it looks
@@ -111,5 +112,5 @@ def _walked(value: Any, key: str) -> Any:
     if isinstance(value, list):
         return [_walked(item, key) for item in value]
     if isinstance(value, str):
-        return MASK if looks_secret(key, value) else Redactor().text(value)
+        return MASK if looks_secret(key, value) else _REDACTOR.text(value)
     return value

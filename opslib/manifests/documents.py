@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,8 +92,17 @@ class _Reader:
     """Builds one document at a time of its events."""
 
     def __init__(self, yaml: Any, source: str) -> None:
-        self._yaml = yaml
         self._source = source
+        self._takes: dict[type, Callable[[Any], None]] = {
+            yaml.DocumentStartEvent: lambda event: self._reset(event.end_mark.line + 1),
+            yaml.AliasEvent: self._alias,
+            yaml.ScalarEvent: self._scalar,
+            yaml.MappingStartEvent: lambda event: self._begin(event, {}),
+            yaml.SequenceStartEvent: lambda event: self._begin(event, []),
+            yaml.MappingEndEvent: self._end,
+            yaml.SequenceEndEvent: self._end,
+        }
+        self._document_end = yaml.DocumentEndEvent
         self._reset(0)
 
     def _reset(self, line: int) -> None:
@@ -105,20 +114,10 @@ class _Reader:
 
     def take(self, event: Any) -> tuple[int, Any] | None:
         """Take the next event; return a document's line and value when it ends."""
-        yaml = self._yaml
-        if isinstance(event, yaml.DocumentStartEvent):
-            self._reset(event.end_mark.line + 1)
-        elif isinstance(event, yaml.DocumentEndEvent):
-            return self._line, self._value
-        elif isinstance(event, yaml.AliasEvent):
-            self._alias(event)
-        elif isinstance(event, yaml.ScalarEvent):
-            self._scalar(event)
-        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            self._begin(event, {} if isinstance(event, yaml.MappingStartEvent) else [])
-        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
-            self._end(event)
-        return None
+        take = self._takes.get(type(event))
+        if take is not None:
+            take(event)
+        return (self._line, self._value) if type(event) is self._document_end else None
 
     def _begin(self, event: Any, value: Any) -> None:
         self._checked(event, ("map", "seq"))
@@ -197,7 +196,7 @@ class _Reader:
         return merged
 
     def _checked(self, event: Any, known: tuple[str, ...]) -> None:
-        if event.tag not in {None, "!", *(f"tag:yaml.org,2002:{name}" for name in known)}:
+        if event.tag is not None and event.tag not in {"!", *(f"tag:yaml.org,2002:{name}" for name in known)}:
             raise self._error(event, f"the tag {printable(event.tag, 60)} is not read")
 
     def _weigh(self, event: Any, weight: int) -> None:

@@ -65,13 +65,13 @@ def start_change(
     drive(folder)
 
 
-def drive(folder: Path, *, back: bool = False) -> None:
+def drive(folder: Path, asked: str = "") -> None:
     """Start a driver for the change of a folder; where one is at work already, the new one ends at once.
 
-    `back` takes the way back of a change that has ended, too.
+    ASKED_BACK takes the way back of a change that has ended, too; ASKED_ON goes on with one that was cut off.
     """
-    if back:
-        Journal(folder, SystemClock()).write("asked_back")
+    if asked:
+        Journal(folder, SystemClock()).write(asked)
     with (folder / "driver.log").open("ab") as log:
         subprocess.run(
             [sys.executable, "-m", "opslib.manifests.driver", str(folder)],
@@ -118,5 +118,5 @@ def _cut_off(folder: Path, lines: list[dict[str, Any]]) -> Change:
         log = folder / "driver.log"
         words = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
         raise OpslibError(f"the change did not start: {words[-1] if words else 'its driver said nothing'}")
-    text = f"its driver is gone; go back with: opslib runs rollback {folder.name}"
+    text = f"its driver is gone; go on with: opslib runs resume {folder.name} (or back: rollback)"
     return Change(folder, Outcome.ERROR, text, {}, tuple(lines))

@@ -2,7 +2,7 @@
 
 The folder holds the order (`change.json`: environment and how long to wait) and the approved plan. The driver holds the
 folder's lock, writes its journal and looks for intents; its last line says how the change ended. Started on a change that
-was cut off, it takes the way back that the journal names.
+was cut off, it takes the way back that the journal names, or goes on where that was asked for and nothing is in the way.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from opslib.core.changes import Journal, driving, ending, journal_lines
+from opslib.core.changes import ASKED_BACK, ASKED_ON, Journal, driving, ending, journal_lines
 from opslib.core.clock import SystemClock
 from opslib.core.errors import OpslibError, RefusedError, UsageError
 from opslib.core.outcome import Outcome
@@ -23,6 +23,7 @@ from opslib.core.plan import Plan
 from opslib.core.redact import Redactor
 from opslib.core.settings import Settings, load_environment
 from opslib.kube import Cluster, Ref, connect_cluster
+from opslib.manifests import resuming, updating
 from opslib.manifests.leases import locked
 from opslib.manifests.releasing import Release, go_back, release
 from opslib.manifests.sets import ReleaseSet
@@ -65,13 +66,15 @@ def _driven(folder: Path, journal: Journal) -> Ended:
     settings = Settings.from_dict(order["settings"])
     cluster = connect_cluster(load_environment(order["environment"], settings), settings)
     way = Way(cluster, folder, journal, SystemClock(), Wait(deadline_s=float(order["deadline_s"])))
-    begun = next((line for line in journal_lines(folder) if line["phase"] == "began"), None)
+    lines = journal_lines(folder)
+    begun = next((line for line in lines if line["phase"] == "began"), None)
     if begun is not None:
-        asked = journal_lines(folder)[-2]["phase"] == "asked_back"  # the last line is our own
-        reason = "it was asked for" if asked else "it was cut off"
+        asked = lines[-2]["phase"]  # the last line is our own
+        if asked == ASKED_ON and not any(line["phase"] == "rolling_back" for line in lines):
+            return _gone_on(way, begun, order)
         # The change that was cut off holds its locks still; its next driver has the same name and takes them again.
         with locked(cluster, map(Ref.of_identity, begun["workloads"]), folder.name, way.clock):
-            return _back(way, begun, reason)
+            return _back(way, begun, "it was asked for" if asked == ASKED_BACK else "it was cut off")
     plan = Plan.from_dict(order["plan"])
     _refuse_other(cluster, plan)
     return release(way, plan, _release(way, plan, order)) if "set" in order else update(way, plan)
@@ -81,6 +84,20 @@ def _back(way: Way, begun: Mapping[str, Any], reason: str) -> Ended:
     if begun["kind"] == "release":
         return go_back(way, begun["back"], reason)
     return roll_back(way, Ref.of_identity(begun["object"]), begun["back"], reason)
+
+
+def _gone_on(way: Way, begun: Mapping[str, Any], order: Mapping[str, Any]) -> Ended:
+    try:
+        plan = Plan.from_dict(order["plan"])
+        _refuse_other(way.cluster, plan)
+        with locked(way.cluster, map(Ref.of_identity, begun["workloads"]), way.folder.name, way.clock):
+            if begun["kind"] == "release":
+                return resuming.go_on(way, plan, ReleaseSet.from_dict(order["set"]), begun)
+            return updating.go_on(way, plan, begun["back"])
+    except OpslibError as error:
+        outcome = Outcome.REFUSED if isinstance(error, RefusedError) else Outcome.ERROR
+        text = f"it does not go on: {error}; go back instead: opslib runs rollback {way.folder.name}"
+        return Ended("not_resumed", outcome, text)
 
 
 def _release(way: Way, plan: Plan, order: Mapping[str, Any]) -> Release:

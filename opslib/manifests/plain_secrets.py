@@ -22,6 +22,7 @@ _NO_VALUE = re.compile(
 )
 _WORD = re.compile(r"[A-Za-z0-9+_=-]{24,}")
 _BITS = 4.2
+_REDACTOR = Redactor()
 
 
 def looks_secret(name: str, value: str) -> str:
@@ -30,7 +31,7 @@ def looks_secret(name: str, value: str) -> str:
         return ""
     if _NAME.search(_CAMEL.sub("_", name).lower().replace("-", "_").replace(".", "_")):
         return "its name says that it is a secret"
-    if Redactor().text(value) != value:
+    if _REDACTOR.text(value) != value:
         return "it has the shape of a credential"
     if any(_is_random(word) for word in _WORD.findall(value)):
         return "it holds a long random word"

@@ -61,16 +61,34 @@ def _begun(way: Way, plan: Plan, wanted: Release, inventory: Ref, workloads: lis
         return Ended(
             "finished", Outcome.PASS, f"release {wanted.name}: everything is as the set says already"
         )
-    before = _restarts(way, workloads)
     back = _way_back(way, inventory, wanted)
     names = [ref.identity for ref in workloads]
     way.journal.write("began", kind="release", object=inventory.identity, workloads=names, back=back)
     try:
-        applied = apply_plan(
-            way.cluster, plan, wanted.manifests, release=wanted.name, journal=way.step, clock=way.clock
-        )
+        return carry_out(way, plan, wanted, back)
     except RefusedError as error:  # before the first write
         return Ended("aborted", Outcome.REFUSED, str(error), {"hint": error.hint})
+
+
+def carry_out(
+    way: Way,
+    plan: Plan,
+    wanted: Release,
+    back: Mapping[str, Any],
+    written: Mapping[Ref, str] | None = None,
+) -> Ended:
+    """Write what is not written yet, and watch it all. Raises RefusedError, ClusterError before it writes."""
+    workloads = workloads_of(wanted.planned.entries)
+    before = _restarts(way, workloads)
+    applied = apply_plan(
+        way.cluster,
+        plan,
+        wanted.manifests,
+        release=wanted.name,
+        journal=way.step,
+        clock=way.clock,
+        before=written,
+    )
     if applied.failed:
         return go_back(way, back, _failed(applied))
     try:

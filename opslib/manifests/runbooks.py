@@ -20,13 +20,14 @@ from opslib.core.journal import APPROVED_PLAN, write_json
 from opslib.core.outcome import Outcome
 from opslib.core.plan import Plan, is_approved
 from opslib.core.settings import Settings, load_environment
-from opslib.kube import Cluster, connect_cluster
+from opslib.kube import Cluster, Ref, connect_cluster
 from opslib.manifests.check import Flaw, Severity, check_manifests, in_place_flaws
 from opslib.manifests.driven import Change, change_folder, start_change, watch_change
 from opslib.manifests.orders import Action, Order, plan_order, workload_ref
 from opslib.manifests.plan import MAX_PRUNE, SetPlan
 from opslib.manifests.rights import preflight_cluster
 from opslib.manifests.rollouts import Revision, history
+from opslib.manifests.scaling import Scaling, look_at_scaling
 from opslib.manifests.sets import ReleaseSet
 from opslib.manifests.surroundings import find_surroundings
 
@@ -151,6 +152,12 @@ def plan_rollout(
     summary = str(plan.shown["summary"])
     revisions = tuple(history(cluster, ref))
     return _saved(Planned(environment, settings, cluster, plan, summary, deadline_s, revisions=revisions))
+
+
+def observe_scaling(planned: Planned, *, for_s: float = 0.0, clock: Clock | None = None) -> Scaling:
+    """Return why the autoscalers of a rollout's workload do not scale, and sizes by its use over `for_s` seconds."""
+    ref = Ref.of_identity(planned.plan.steps[0].object)
+    return look_at_scaling(planned.cluster, ref, clock or SystemClock(), for_s=for_s)
 
 
 def _saved(planned: Planned) -> Planned:

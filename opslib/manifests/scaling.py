@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opslib.core.clock import Clock
+from opslib.core.errors import OpslibError
 from opslib.core.quantity import parse_quantity
 from opslib.kube import Cluster, Kind, Object, Ref
 from opslib.manifests.health import condition, number
@@ -132,6 +133,49 @@ def _size(name: str, samples: list[tuple[float, int]]) -> Size:
     )
     # No limit of CPU: it would only slow the container down where there is processor to spare.
     return Size(name, {"cpu": f"{request_m}m", "memory": memory}, {"memory": memory}, len(samples), evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """What holds a workload's autoscalers back, each with its name, and what its containers need and have.
+
+    `unseen` says why there are no sizes, where there are none.
+    """
+
+    ref: Ref
+    autoscalers: tuple[str, ...]
+    reasons: tuple[tuple[str, Reason], ...]
+    sizes: tuple[Size, ...]
+    have: Mapping[str, Mapping[str, Any]]
+    unseen: str = ""
+
+
+def look_at_scaling(cluster: Cluster, ref: Ref, clock: Clock, *, for_s: float) -> Scaling:
+    """Return why a workload's autoscalers stay where they are, and sizes by the use of some time. Raises as `look_at`."""
+    spec = mapping(look_at(cluster, ref).object, "spec", "template", "spec")
+    kind = cluster.kind("autoscaling/v2", "HorizontalPodAutoscaler")
+    mine = [a for a in cluster.list_objects(kind, ref.namespace) if scales(a, ref)]
+    try:
+        found, unseen = (
+            tuple(sizes(observe(cluster, ref, clock, for_s=for_s))),
+            "its pods are not measured yet",
+        )
+    except OpslibError as error:  # many clusters measure nothing
+        found, unseen = (), f"no use can be seen: {error}"
+    return Scaling(
+        ref,
+        tuple(a["metadata"]["name"] for a in mine),
+        tuple((a["metadata"]["name"], reason) for a in mine for reason in why_not_scaling(a)),
+        found,
+        {str(c.get("name")): mapping(c, "resources") for c in mappings(spec, "containers")},
+        "" if found else unseen,
+    )
+
+
+def scales(autoscaler: Object, ref: Ref) -> bool:
+    """Tell whether an autoscaler of the workload's namespace scales it."""
+    target = mapping(autoscaler, "spec", "scaleTargetRef")
+    return (target.get("kind"), target.get("name")) == (ref.kind, ref.name)
 
 
 def to_resources(size: Size) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from opslib.core.errors import UsageError
 from opslib.kube import Cluster, Ref
 from opslib.manifests.hashed import KINDS as CONFIGURATION
-from opslib.manifests.hashed import with_hashed_names
+from opslib.manifests.hashed import Hashed, with_hashed_names
 from opslib.manifests.images import read_images
 from opslib.manifests.load import load_manifests
 from opslib.manifests.model import Manifest
@@ -51,12 +51,16 @@ class ReleaseSet:
         except TypeError as error:
             raise UsageError("it is no set that this version can read", hint="plan again") from error
 
-    def planned(self, cluster: Cluster, environment: str) -> PlannedSet:
-        """Read the set and plan it, changed configuration under new names. Raises as `load_manifests` and `plan_apply`."""
+    def read(self, cluster: Cluster) -> Hashed:
+        """Read the set as it is applied, changed configuration under new names. Raises as `load_manifests`."""
         images = read_images(Path(self.images)) if self.images else None
         loaded = load_manifests(self.paths, images=images, release=self.name, namespace=cluster.namespace)
         live = cluster.get_all(_configuration(cluster, loaded))
-        hashed = with_hashed_names(loaded, cluster.namespace, lambda *key: live.get(Ref("v1", *key)))
+        return with_hashed_names(loaded, cluster.namespace, lambda *key: live.get(Ref("v1", *key)))
+
+    def planned(self, cluster: Cluster, environment: str) -> PlannedSet:
+        """Read the set and plan it. Raises as `load_manifests` and `plan_apply`."""
+        hashed = self.read(cluster)
         planned = plan_apply(
             cluster,
             hashed.manifests,
@@ -65,7 +69,7 @@ class ReleaseSet:
             take_over=self.take_over,
             prune_named=self.prune_named,
             max_prune=self.max_prune,
-            keep=_needed(cluster, loaded),
+            keep=_needed(cluster, hashed.manifests),
         )
         return PlannedSet(hashed.manifests, planned, hashed.in_place)
 

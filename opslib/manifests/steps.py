@@ -25,31 +25,28 @@ HAND_OVER = "hand over"
 def steps_of(entries: Iterable[Entry], identity: str) -> tuple[Step, ...]:
     """Return the writes of a plan, in order."""
     entries = [entry for entry in entries if entry.action in {"create", "change", "prune"}]
-    key = seal_key([e.body for e in entries if holds_secret(e.body)], identity)
+    secret = [holds_secret(entry.body) for entry in entries]
+    key = seal_key([e.body for e, is_secret in zip(entries, secret, strict=True) if is_secret], identity)
     steps = []
-    for entry in entries:
+    for entry, is_secret in zip(entries, secret, strict=True):
         now = entry.live
         name = entry.ref.identity
         if entry.handover is not None and now is not None:
             expects = {"uid": now["metadata"]["uid"], "fields": [[["spec", "replicas"], entry.handover]]}
             steps.append(Step(HAND_OVER, name, {"spec": {"replicas": entry.handover}}, expects))
-        patch = None if entry.action == "prune" else _patch(entry, key)
-        steps.append(Step(entry.action, name, patch, _expects(entry)))
+        body = {"sealed": seal(entry.body, key)} if is_secret else {"body": entry.body}
+        patch = None if entry.action == "prune" else {**body, "force": entry.force}
+        steps.append(Step(entry.action, name, patch, _expects(entry, is_secret=is_secret)))
     return tuple(steps)
 
 
-def _patch(entry: Entry, key: bytes) -> dict[str, Any]:
-    body = {"sealed": seal(entry.body, key)} if holds_secret(entry.body) else {"body": entry.body}
-    return {**body, "force": entry.force}
-
-
-def _expects(entry: Entry) -> dict[str, Any]:
+def _expects(entry: Entry, *, is_secret: bool) -> dict[str, Any]:
     """Return what must still be true: the prior values, or the version where values would tell a secret."""
     live = entry.live
     if live is None:
         return {"absent": True}
     uid = live["metadata"]["uid"]
-    if holds_secret(live) or holds_secret(entry.body):
+    if is_secret or holds_secret(live):
         return {"uid": uid, "resourceVersion": live["metadata"]["resourceVersion"]}
     return {"uid": uid, "fields": [[path_to_json(c.path), c.before] for c in entry.changes]}
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from opslib.core.changes import Journal, has_intent
+from opslib.core.changes import Journal, has_intent, journal_lines
 from opslib.core.clock import Clock
 from opslib.core.errors import OpslibError, RefusedError
 from opslib.core.outcome import Outcome
@@ -20,9 +20,9 @@ from opslib.core.plan import Plan, Step
 from opslib.kube import Cluster, Object, Ref, ref_of
 from opslib.manifests.leases import locked
 from opslib.manifests.orders import ROLLING, Order, edit_of, order_of, way_back
-from opslib.manifests.rollouts import Edit, carry_out_now
+from opslib.manifests.rollouts import carry_out_now
 from opslib.manifests.serving import Serving, await_serving
-from opslib.manifests.trouble import Restarts, restarts_of
+from opslib.manifests.trouble import restarts_of
 from opslib.manifests.waiting import Progress, Rollout, Wait, rollout_status
 from opslib.manifests.workloads import Workload, look_at
 
@@ -89,21 +89,56 @@ def _updated(way: Way, ref: Ref, step: Step) -> Ended:
         order=order.to_dict(),
         back=back,
     )
-    way.journal.write("writing", text=edit.summary)
+    return _carried_out(way, edit.summary, order, workload, back)
+
+
+def _carried_out(
+    way: Way, summary: str, order: Order, workload: Workload, back: Mapping[str, Any] | None
+) -> Ended:
+    ref = workload.ref
+    way.journal.write("writing", text=summary)
     try:
         carry_out_now(way.cluster, lambda: edit_of(way.cluster, ref, order, way.clock))
     except OpslibError as error:
         if _is_unchanged(way.cluster, workload.object):
             return Ended("aborted", _outcome_of(error), f"nothing was changed: {error}")
         return roll_back(way, ref, back, f"the write was cut off: {error}")
-    way.journal.write("written", text=edit.summary)
+    way.journal.write("written", text=summary)
+    return _watched(way, summary, order, workload, back)
+
+
+def go_on(way: Way, plan: Plan, back: Mapping[str, Any] | None) -> Ended:
+    """Go on with an order whose driver is gone. Raises RefusedError where it was not all that was done to the workload."""
+    (step,) = plan.steps
+    order, workload = order_of(step.patch), look_at(way.cluster, Ref.of_identity(step.object))
+    metadata = workload.object["metadata"]
+    same = metadata["uid"] == step.expects["uid"]
+    writes = metadata.get("generation", 0) - step.expects["generation"]
+    if same and not writes:
+        edit = edit_of(way.cluster, workload.ref, order, way.clock)
+        return _carried_out(way, edit.summary, order, workload, back)
+    texts = {line["phase"]: str(line.get("text")) for line in journal_lines(way.folder)}
+    told = "written" in texts or ("writing" in texts and _is_so(way, workload.ref, order))
+    if same and writes == 1 and told:
+        return _watched(way, texts["writing"], order, workload, back)
+    raise RefusedError(f"somebody may have changed {workload.ref} since", hint="look at its history")
+
+
+def _is_so(way: Way, ref: Ref, order: Order) -> bool:
+    """Tell whether a write that was cut off got through; no for what cannot be told from somebody else's."""
+    try:
+        edit_of(way.cluster, ref, order, way.clock)
+    except RefusedError:
+        return order.action in {"set image", "pause", "resume"}
+    return False
+
+
+def _watched(
+    way: Way, summary: str, order: Order, workload: Workload, back: Mapping[str, Any] | None
+) -> Ended:
     if order.action not in ROLLING:
-        return Ended("finished", Outcome.PASS, edit.summary)
-    return _watched(way, edit, back, restarts_of(workload.pods))
-
-
-def _watched(way: Way, edit: Edit, back: Mapping[str, Any] | None, before: Restarts) -> Ended:
-    ref, details = edit.ref, dict[str, Any]()
+        return Ended("finished", Outcome.PASS, summary)
+    ref, before, details = workload.ref, restarts_of(workload.pods), dict[str, Any]()
     try:
         result = rollout_status(way.cluster, ref, way.clock, wait=way.wait, before=before, progress=way.note)
         details["rollout"] = rollout_record(result)
@@ -120,7 +155,7 @@ def _watched(way: Way, edit: Edit, back: Mapping[str, Any] | None, before: Resta
     if bad:
         return roll_back(way, ref, back, f"{bad[0].service}: {bad[0].reason}", details)
     return Ended(
-        "finished", Outcome.PASS, f"{edit.summary}: {result.reason} after {result.seconds:.0f} s", details
+        "finished", Outcome.PASS, f"{summary}: {result.reason} after {result.seconds:.0f} s", details
     )
 
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from opslib.run.lint import lint_notebook
     from opslib.run.live import LiveLine, PlainLine, stderr_line
     from opslib.run.notebooks import NotebookCard, list_notebooks, shipped_notebooks
-    from opslib.run.open_changes import follow, roll_back_run
+    from opslib.run.open_changes import follow, resume_run, roll_back_run
     from opslib.run.runner import RunResult, run_notebook
-    from opslib.run.runs import list_runs, prune_runs, refuse_to_resume
+    from opslib.run.runs import list_runs, prune_runs
     from opslib.run.startup import prepare_process
 
 _MODULES = {
@@ -26,9 +26,9 @@ _MODULES = {
     "lint": ("lint_notebook",),
     "live": ("LiveLine", "PlainLine", "stderr_line"),
     "notebooks": ("NotebookCard", "list_notebooks", "shipped_notebooks"),
-    "open_changes": ("follow", "roll_back_run"),
+    "open_changes": ("follow", "resume_run", "roll_back_run"),
     "runner": ("RunResult", "run_notebook"),
-    "runs": ("list_runs", "prune_runs", "refuse_to_resume"),
+    "runs": ("list_runs", "prune_runs"),
     "startup": ("prepare_process",),
 }
 
@@ -45,7 +45,7 @@ __all__ = [
     "list_runs",
     "prepare_process",
     "prune_runs",
-    "refuse_to_resume",
+    "resume_run",
     "roll_back_run",
     "run_notebook",
     "shipped_notebooks",

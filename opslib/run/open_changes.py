@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from opslib.core.changes import ending, has_intent, is_driven, is_open, journal_lines, send_intent
+from opslib.core.changes import (
+    ASKED_BACK,
+    ASKED_ON,
+    ending,
+    has_intent,
+    is_driven,
+    is_open,
+    journal_lines,
+    send_intent,
+)
 from opslib.core.clock import Clock
 from opslib.core.errors import RefusedError
 from opslib.core.journal import RunFolder
@@ -52,13 +61,7 @@ def _state(folder: RunFolder) -> str:
 
 def follow(folder: RunFolder, show: Callable[[str], None]) -> Outcome | None:
     """Show the journal of a run's change until it ends; None where the run began none. Stopping it stops nothing."""
-    from opslib.manifests.driven import watch_change  # noqa: PLC0415 - only where a change is
-
-    if not journal_lines(folder.path):
-        return None
-    change = watch_change(folder.path, show)
-    show(change.summary)
-    return change.outcome
+    return _watched(folder, show) if journal_lines(folder.path) else None
 
 
 def roll_back_run(folder: RunFolder, show: Callable[[str], None]) -> Outcome:
@@ -66,7 +69,7 @@ def roll_back_run(folder: RunFolder, show: Callable[[str], None]) -> Outcome:
 
     Raises RefusedError where the run changed nothing.
     """
-    from opslib.manifests.driven import drive, watch_change  # noqa: PLC0415 - only where a change is
+    from opslib.manifests.driven import drive  # noqa: PLC0415 - only where a change is
 
     if not any(line["phase"] == "began" for line in journal_lines(folder.path)):
         raise RefusedError(
@@ -76,7 +79,30 @@ def roll_back_run(folder: RunFolder, show: Callable[[str], None]) -> Outcome:
     if is_driven(folder.path):
         send_intent(folder.path, "abort")
     else:
-        drive(folder.path, back=True)
+        drive(folder.path, ASKED_BACK)
+    return _watched(folder, show)
+
+
+def resume_run(folder: RunFolder, show: Callable[[str], None]) -> Outcome:
+    """Go on with the change of a run that was cut off, from where its journal stands; one that goes on is watched.
+
+    Raises RefusedError where the run has no open change.
+    """
+    from opslib.manifests.driven import drive  # noqa: PLC0415 - only where a change is
+
+    if not is_open(folder.path):
+        raise RefusedError(
+            f"there is nothing to resume: {folder.id} has no open change",
+            hint=f"run it again: opslib run {folder.read_run().get('notebook', 'NOTEBOOK')}",
+        )
+    if not is_driven(folder.path):
+        drive(folder.path, ASKED_ON)
+    return _watched(folder, show)
+
+
+def _watched(folder: RunFolder, show: Callable[[str], None]) -> Outcome:
+    from opslib.manifests.driven import watch_change  # noqa: PLC0415 - only where a change is
+
     change = watch_change(folder.path, show)
     show(change.summary)
     return change.outcome

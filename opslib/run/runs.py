@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from opslib.core.changes import is_open
-from opslib.core.errors import RefusedError, UsageError
+from opslib.core.errors import UsageError
 from opslib.core.journal import RunFolder
 from opslib.run.hold import is_held
 
@@ -48,16 +48,3 @@ def prune_runs(root: Path, *, keep: int) -> list[str]:
         shutil.rmtree(folder.path)
         gone.append(folder.id)
     return gone
-
-
-def refuse_to_resume(folder: RunFolder) -> NoReturn:
-    """Answer a request to go on with a run: none of its changes goes on from where it was. Raises RefusedError."""
-    if is_open(folder.path):
-        raise RefusedError(
-            f"{folder.id} is not gone on with: what it had planned may not hold any more",
-            hint=f"opslib runs rollback {folder.id}, then run it again",
-        )
-    raise RefusedError(
-        f"there is nothing to resume: {folder.id} has no open change",
-        hint=f"run it again: opslib run {folder.read_run().get('notebook', 'NOTEBOOK')}",
-    )

@@ -12,7 +12,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from opslib.ui.change import flaws_table, history_table, plan_table, rollouts_table, serving_table
+    from opslib.ui.change import (
+        flaws_table,
+        history_table,
+        plan_table,
+        rollouts_table,
+        scaling_table,
+        serving_table,
+    )
     from opslib.ui.changed import conclude_change
     from opslib.ui.conclusion import conclude
     from opslib.ui.controls import panel
@@ -36,7 +43,14 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "suspects": ("candidates", "evidence"),
-    "change": ("flaws_table", "history_table", "plan_table", "rollouts_table", "serving_table"),
+    "change": (
+        "flaws_table",
+        "history_table",
+        "plan_table",
+        "rollouts_table",
+        "scaling_table",
+        "serving_table",
+    ),
     "changed": ("conclude_change",),
     "conclusion": ("conclude",),
     "ecdf": ("distribution",),
@@ -85,6 +99,7 @@ __all__ = [
     "preflight_table",
     "progress",
     "rollouts_table",
+    "scaling_table",
     "serving_table",
     "slow_calls",
     "trace_comparison",

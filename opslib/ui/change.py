@@ -5,7 +5,7 @@ Tables only: what is approved must be readable in a terminal and in a mail. Valu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from opslib.manifests import Change, Flaw, Planned
     from opslib.manifests.entries import Entry
     from opslib.manifests.rollouts import Revision
+    from opslib.manifests.scaling import Scaling, Size
 
 _OPEN_FIELDS = 4
 _ORDER = ("refused", "conflict", "prune", "create", "change", "unchanged")
@@ -177,6 +178,33 @@ def history_table(revisions: Sequence[Revision]) -> Table:
     )
     heads = ("revision", "", "images", "pods", "change cause", "created")
     return Table("history", table(heads, rows, caption=html(words), numbers=frozenset({0})), words, frame)
+
+
+def scaling_table(found: Scaling) -> Table:
+    """Show what holds a workload's autoscalers back, and what its containers need by what they use."""
+    told = [(name, f"{r.word}: {r.message}", r.fix) for name, r in found.reasons]
+    told += [(s.container, s.evidence, _sized(s, found.have.get(s.container, {}))) for s in found.sizes]
+    if found.unseen:
+        told.append((found.ref.name, found.unseen, "have metrics-server run, or look again later"))
+    held = len({name for name, _ in found.reasons})
+    words = (
+        f"{held} of {len(found.autoscalers)} autoscalers do not scale" if held else "Nothing holds it back"
+    )
+    words = words if found.autoscalers else f"No autoscaler scales {found.ref}"
+    rows = [(identifier(about, 80), html(what, 400), html(fix, 300)) for about, what, fix in told]
+    frame = pd.DataFrame(told, columns=["about", "found", "to do"])
+    heads = ("autoscaler or container", "what was found", "what to do")
+    return Table("scaling", table(heads, rows, caption=html(words, 200)), words, frame)
+
+
+def _sized(size: Size, have: Mapping[str, Any]) -> str:
+    """Say what a container needs beside what it has."""
+    wanted = {"requests": size.requests, "limits": size.limits}
+    return "; ".join(
+        f"{part} {name} {value} (has {(have.get(part) or {}).get(name, 'none')})"
+        for part, amounts in wanted.items()
+        for name, value in amounts.items()
+    )
 
 
 def serving_table(change: Change | None) -> Table:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 import yaml
@@ -34,17 +34,29 @@ GROUPS = {
 }
 
 
+class Server(Protocol):
+    """An API server that a test may kill; it comes back where it was, with what it had."""
+
+    def kill(self) -> None: ...
+
+    def start(self) -> object: ...
+
+
 class AnswerError(AssertionError):
     """An answer with an error, where the test wanted none."""
 
 
 @dataclass
 class Cluster:
-    """Where a kubeconfig leads. `name` is practice or real, `node` the root of its node's files where that is here."""
+    """Where a kubeconfig leads. `name` is practice or real, `node` the root of its node's files where that is here.
+
+    `server` is there where it is ours to kill.
+    """
 
     name: str
     kubeconfig: Path
     node: Path | None = None
+    server: Server | None = None
     _host: str = ""
     _context: ssl.SSLContext | None = field(default=None, repr=False)
     _no_one: ssl.SSLContext | None = field(default=None, repr=False)  # of a client that shows no certificate

@@ -17,7 +17,7 @@ from kit import settings_for
 from load import Load
 from workloads import TARGET, deployment, probe, service, tell
 
-from opslib.core.changes import journal_lines
+from opslib.core.changes import ASKED_BACK, ASKED_ON, journal_lines
 from opslib.core.clock import SystemClock
 from opslib.core.outcome import Outcome
 from opslib.kube import Ref
@@ -31,6 +31,13 @@ pytestmark = pytest.mark.timeout(300)
 
 BAD = f"{IMAGE}-nope"
 EXTRA = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "extra"}, "data": {"a": "1"}}
+
+
+MANY = [{**EXTRA, "metadata": {"name": f"more-{number}"}} for number in range(200)]
+
+
+def written(folder: Path) -> list[dict[str, Any]]:
+    return [line for line in journal_lines(folder) if line["phase"] == "written"]
 
 
 def shop(image: str = IMAGE, level: str = "info", *more: dict[str, Any]) -> list[dict[str, Any]]:
@@ -63,6 +70,13 @@ class Operator:
         change = carry_out_plan(planned, planned.plan.token)
         assert change is not None
         return change
+
+    def started(self, planned: Planned) -> Path:
+        """Have a plan carried out by its driver; return the folder of the change."""
+        folder = change_folder(self.settings, "change", SystemClock())
+        order = {"environment": "x", "deadline_s": 120, "release": planned.release}
+        start_change(folder, planned.plan, self.settings, **order)
+        return folder
 
     def ordered(self, action: Action, image: str = "", workload: str = "deploy/web") -> Change:
         planned = plan_rollout("x", workload, action, image=image, deadline_s=120, settings=self.settings)
@@ -164,15 +178,8 @@ def test_an_order_is_carried_out_and_undone(operator: Operator) -> None:
 
 def test_a_driver_killed_after_its_first_write_is_followed_by_one_that_goes_back(operator: Operator) -> None:
     before, planned = operator.state(), operator.planned(IMAGE, "debug", EXTRA)  # it would take seconds
-    folder = change_folder(operator.settings, "change", SystemClock())
-    start_change(
-        folder, planned.plan, operator.settings, environment="x", deadline_s=120, release=planned.release
-    )
-
-    def driver() -> int | None:
-        return next((line["pid"] for line in journal_lines(folder) if line["phase"] == "written"), None)
-
-    os.kill(until(driver), signal.SIGKILL)
+    folder = operator.started(planned)
+    os.kill(until(lambda: written(folder))[0]["pid"], signal.SIGKILL)
     assert watch_change(folder).outcome is Outcome.ERROR
     drive(folder)
     change = watch_change(folder)
@@ -180,6 +187,37 @@ def test_a_driver_killed_after_its_first_write_is_followed_by_one_that_goes_back
     assert change.outcome is Outcome.ROLLED_BACK, change
     assert operator.state() == before
     assert Ref.of_identity(change.lines[1]["object"]) == inventory_ref("web", operator.ns.name)
+
+
+@pytest.mark.parametrize("asked", ["", ASKED_ON, pytest.param(ASKED_BACK, marks=pytest.mark.full)])
+def test_an_api_server_killed_in_mid_apply_leaves_nothing_half_done(
+    ns: Namespace, tmp_path: Path, asked: str
+) -> None:
+    """Its driver waits until the server is back, or, killed with it, is followed by one that goes on or back."""
+    server, operator = ns.cluster.server, Operator(ns, tmp_path)
+    if server is None:
+        pytest.skip("the API server is not ours to kill")
+    assert operator.released().outcome is Outcome.PASS
+    before, planned = operator.state(), operator.planned(IMAGE, "debug", *MANY)
+    folder = operator.started(planned)
+    driver = until(lambda: written(folder))[0]["pid"]
+    if asked:
+        os.kill(driver, signal.SIGKILL)
+    server.kill()
+    done = len(written(folder))
+    server.start()
+    assert 0 < done < len(planned.plan.steps), "it was in mid-apply"
+    if asked:
+        assert watch_change(folder).outcome is Outcome.ERROR
+        drive(folder, asked)
+    change = watch_change(folder)
+
+    assert change.outcome is (Outcome.ROLLED_BACK if asked == ASKED_BACK else Outcome.PASS), change
+    if asked == ASKED_BACK:
+        assert operator.state() == before
+    else:
+        assert operator.planned(IMAGE, "debug", *MANY).plan.steps == ()
+        until(lambda: operator.answers("LEVEL") == {"debug"})
 
 
 @pytest.mark.full

@@ -10,7 +10,7 @@ import pytest
 from cluster_server import Practice, until
 from test_rollouts_practice import web
 
-from opslib.core.changes import journal_lines, send_intent
+from opslib.core.changes import ASKED_BACK, ASKED_ON, journal_lines, send_intent
 from opslib.core.clock import SystemClock
 from opslib.core.errors import RefusedError, UsageError
 from opslib.core.outcome import Outcome
@@ -38,6 +38,17 @@ def long(value: Any) -> Any:
 def phases_of(*names: str) -> list[Any]:
     """Every phase of a change at which its driver is killed; the one right after the write is asked every time."""
     return ["written", *map(long, names)]
+
+
+def cut_off(folder: Path, phase: str) -> Path:
+    """Kill the driver of a change when its journal reaches a phase; return the change's folder."""
+
+    def reached() -> int | None:
+        return next((line["pid"] for line in journal_lines(folder) if line["phase"] == phase), None)
+
+    os.kill(until(reached), signal.SIGKILL)
+    assert watch_change(folder).outcome in {Outcome.ERROR, Outcome.ROLLED_BACK}
+    return folder
 
 
 class Person:
@@ -143,23 +154,44 @@ def test_whoever_asks_to_abort_gets_the_way_back(operator: Operator) -> None:
     assert "asked to abort" in change.summary or "ErrImagePull" in change.summary
 
 
+@pytest.mark.parametrize("asked", ["", long(ASKED_ON)])
 @pytest.mark.parametrize("phase", phases_of("driving", "began", "writing", "waiting", "rolling_back"))
-def test_a_driver_killed_at_any_step_leaves_a_way_back(operator: Operator, phase: str) -> None:
+def test_a_driver_killed_at_any_step_leaves_a_way_back(operator: Operator, phase: str, asked: str) -> None:
     before = operator.image
-    folder = operator.begin(operator.plan(action="set image", image="web:nope"))
-
-    def reached() -> int | None:
-        return next((line["pid"] for line in journal_lines(folder) if line["phase"] == phase), None)
-
-    os.kill(until(reached), signal.SIGKILL)
-    cut_off = watch_change(folder)
-    assert cut_off.outcome in {Outcome.ERROR, Outcome.ROLLED_BACK}
-    drive(folder)
+    folder = cut_off(operator.begin(operator.plan(action="set image", image="web:nope")), phase)
+    drive(folder, asked)
     change = until(lambda: (c := watch_change(folder)).outcome is not Outcome.ERROR and c)
 
     assert change.outcome is Outcome.ROLLED_BACK
     assert operator.image == before
     assert rollout_status(operator.cluster, REF, CLOCK).ok
+
+
+@pytest.mark.parametrize("phase", phases_of("driving", "began", "writing", "waiting"))
+def test_a_driver_killed_at_any_step_is_followed_by_one_that_goes_on(operator: Operator, phase: str) -> None:
+    other = "web:v1" if operator.image == "web:v2" else "web:v2"
+    folder = cut_off(operator.begin(operator.plan(action="set image", image=other)), phase)
+    drive(folder, ASKED_ON)
+    change = watch_change(folder)
+
+    assert (change.outcome, operator.image) == (Outcome.PASS, other), change
+    assert phases(folder).count("written") == 1 or phase == "writing"
+
+
+def test_an_order_does_not_go_on_over_somebody_elses_edit_and_still_goes_back(operator: Operator) -> None:
+    before = operator.image
+    other = "web:v1" if before == "web:v2" else "web:v2"
+    folder = cut_off(operator.begin(operator.plan(action="set image", image=other)), "waiting")
+    path = "/spec/template/spec/terminationGracePeriodSeconds"
+    operator.cluster.patch(REF, [{"op": "add", "path": path, "value": 7}])
+    drive(folder, ASKED_ON)
+    change = watch_change(folder)
+
+    assert change.outcome is Outcome.REFUSED, change
+    assert phases(folder)[-3:] == ["asked_on", "driving", "not_resumed"]
+    drive(folder, ASKED_BACK)
+    assert watch_change(folder).outcome is Outcome.ROLLED_BACK
+    assert operator.image == before
 
 
 def test_orders_that_make_no_sense_are_refused_before_anything_starts(operator: Operator) -> None:

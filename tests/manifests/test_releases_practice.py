@@ -1,8 +1,6 @@
 """A set released by a driver of its own: well, or back as it was, wherever and by whatever it is cut off."""
 
 import json
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 from cluster_server import Practice, until
-from test_changes_practice import Person, long, phases, phases_of
+from test_changes_practice import Person, cut_off, long, phases, phases_of
 from test_rollouts_practice import web
 
-from opslib.core.changes import journal_lines
+from opslib.core.changes import ASKED_BACK, ASKED_ON
 from opslib.core.clock import SystemClock
 from opslib.core.outcome import Outcome
 from opslib.core.plan import Plan
@@ -154,19 +152,14 @@ def test_no_value_of_a_secret_leaves_the_cluster(releaser: Releaser) -> None:
         assert value not in written
 
 
+@pytest.mark.parametrize("asked", ["", long(ASKED_ON)])
 @pytest.mark.parametrize(
     "phase", phases_of("driving", "began", "writing", "waiting", "rolling_back", "putting_back")
 )
-def test_a_driver_killed_at_any_step_leaves_a_way_back(releaser: Releaser, phase: str) -> None:
+def test_a_driver_killed_at_any_step_leaves_a_way_back(releaser: Releaser, phase: str, asked: str) -> None:
     before = releaser.state()
-    folder = releaser.start(*releaser.planned(BAD))
-
-    def reached() -> int | None:
-        return next((line["pid"] for line in journal_lines(folder) if line["phase"] == phase), None)
-
-    os.kill(until(reached), signal.SIGKILL)
-    watch_change(folder)
-    drive(folder)
+    folder = cut_off(releaser.start(*releaser.planned(BAD)), phase)
+    drive(folder, asked)
     change = until(lambda: (c := watch_change(folder)).outcome is not Outcome.ERROR and c)
 
     assert change.outcome is Outcome.ROLLED_BACK, change
@@ -174,6 +167,39 @@ def test_a_driver_killed_at_any_step_leaves_a_way_back(releaser: Releaser, phase
     assert rollout_status(releaser.cluster, REF, CLOCK).ok
     leases = releaser.cluster.list_objects(releaser.cluster.kind("coordination.k8s.io/v1", "Lease"), SPACE)
     assert not [lease for lease in leases if lease["spec"].get("holderIdentity") == folder.name]
+
+
+@pytest.mark.parametrize("phase", phases_of("driving", "began", "writing", "waiting"))
+def test_a_driver_killed_at_any_step_is_followed_by_one_that_goes_on(releaser: Releaser, phase: str) -> None:
+    wanted = [*bodies("web:v2", "2", NEW_SECRET), EXTRA]
+    folder = cut_off(releaser.start(*releaser.planned(wanted)), phase)
+    drive(folder, ASKED_ON)
+    change = watch_change(folder)
+
+    assert change.outcome is Outcome.PASS, change
+    assert "as the set says already" in releaser.released(wanted).summary
+    assert f"ConfigMap {SPACE}/extra" in releaser.state()["recorded"]
+    if phase in {"written", "waiting"}:
+        again = [line["object"] for line in change.lines if line["phase"] == "written"]
+        assert len(again) == len(set(again)), "what was written is not written again"
+    assert releaser.released(bodies()).outcome is Outcome.PASS
+
+
+def test_after_a_foreign_edit_a_change_does_not_go_on_and_still_goes_back(releaser: Releaser) -> None:
+    before = releaser.state()
+    folder = cut_off(releaser.start(*releaser.planned(bodies("web:v2", "2"))), "waiting")
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cfg", "namespace": SPACE}}
+    releaser.cluster.apply({**config, "data": {"A": "foreign"}}, manager="someone", force=True)
+    drive(folder, ASKED_ON)
+    change = watch_change(folder)
+
+    assert change.outcome is Outcome.REFUSED, change
+    assert f"ConfigMap {SPACE}/cfg" in change.summary
+    assert phases(folder)[-3:] == ["asked_on", "driving", "not_resumed"]
+    assert releaser.state()["cfg"] == {"A": "foreign"}
+    drive(folder, ASKED_BACK)
+    assert watch_change(folder).outcome is Outcome.ROLLED_BACK
+    assert releaser.state() == before
 
 
 def test_a_plan_for_what_has_changed_since_is_refused_and_writes_nothing(releaser: Releaser) -> None:

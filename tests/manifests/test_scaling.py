@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rollout_world import REF, World, deployment, pod, replica_set
 
+from opslib.core.errors import NotFoundError
 from opslib.core.quantity import parse_quantity
-from opslib.manifests.scaling import observe, sizes, to_resources, why_not_scaling
+from opslib.kube import Kind, Object
+from opslib.manifests.scaling import look_at_scaling, observe, sizes, to_resources, why_not_scaling
 
 
 def autoscaler(used: int | None = None, **conditions: tuple[str, str]) -> dict:
@@ -83,3 +85,34 @@ def test_only_new_pods_are_observed_each_measurement_once() -> None:
 
     assert [item["metadata"]["name"] for item in found] == ["new"]
     assert world.clock.now_s == 1_000_060.0
+
+
+def test_scaling_tells_of_the_workloads_own_autoscalers_what_is_used_and_what_it_has() -> None:
+    held = autoscaler(ScalingActive=("False", "FailedGetResourceMetric"))
+    world = World(deployment("2"), replica_set("2", 2), pod("new", "2"), metrics("new", "20m", "40Mi"))
+    for name, target in (("mine", "payment"), ("other", "ledger")):
+        spec = held["spec"] | {"scaleTargetRef": {"kind": "Deployment", "name": target}}
+        world.put({**held, "kind": "HorizontalPodAutoscaler", "metadata": {"name": name}, "spec": spec})
+    found = look_at_scaling(world, REF, world.clock, for_s=0)
+
+    assert found.autoscalers == ("mine",)
+    assert [(name, reason.word) for name, reason in found.reasons] == [("mine", "FailedGetResourceMetric")]
+    assert [size.requests["cpu"] for size in found.sizes] == ["23m"]
+    assert found.have == {"payment": {}}
+    assert world.clock.now_s == 1_000_000.0, "one look takes no time"
+
+
+def test_a_cluster_that_measures_nothing_says_so() -> None:
+    class Unmeasured(World):
+        def list_objects(self, kind: Kind, *args: Any, **more: Any) -> list[Object]:
+            if kind.kind == "PodMetrics":
+                raise NotFoundError("the server has no metrics.k8s.io")
+            return super().list_objects(kind, *args, **more)
+
+    world = Unmeasured(deployment("2"), replica_set("2", 2), pod("new", "2"))
+    found = look_at_scaling(world, REF, world.clock, for_s=0)
+
+    assert found.sizes == ()
+    assert "no metrics.k8s.io" in found.unseen
+    world = World(deployment("2"), replica_set("2", 2), pod("new", "2"))
+    assert "not measured yet" in look_at_scaling(world, REF, world.clock, for_s=0).unseen

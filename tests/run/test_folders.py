@@ -11,7 +11,7 @@ from opslib.core.clock import SystemClock
 from opslib.core.errors import RefusedError, UsageError
 from opslib.core.journal import RunFolder
 from opslib.core.outcome import Outcome
-from opslib.run import follow, list_runs, prune_runs, refuse_to_resume, roll_back_run
+from opslib.run import follow, list_runs, prune_runs, resume_run, roll_back_run
 from opslib.run.hold import held, is_held
 from opslib.run.open_changes import ask_for_the_way_back, settled
 from opslib.run.record import Ended
@@ -75,16 +75,15 @@ def test_an_investigation_has_nothing_to_resume_or_roll_back(folder_of):
         roll_back_run(folder_of("r"), print)
     assert raised.value.exit_code == 3
     with pytest.raises(RefusedError, match="nothing to resume"):
-        refuse_to_resume(folder_of("s"))
-    with pytest.raises(RefusedError) as raised:
-        refuse_to_resume(folder_of("open", journal='{"phase": "began"}\n'))
-    assert "opslib runs rollback open" in raised.value.hint
+        resume_run(folder_of("s"), print)
+    with pytest.raises(RefusedError, match="nothing to resume"):
+        resume_run(folder_of("done", journal='{"phase": "began"}\n{"phase": "rolled_back"}\n'), print)
     assert follow(folder_of("t"), print) is None
 
 
 def test_a_folder_without_a_run_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError):
-        refuse_to_resume(RunFolder(tmp_path))
+        resume_run(RunFolder(tmp_path), print)
 
 
 END = Ended("interrupted", Outcome.ERROR, 143, "Stopped by SIGTERM.")

@@ -297,7 +297,7 @@ def test_exemplars_lead_to_traces():
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     seen = [
         {"labels": {"trace_id": trace.upper()}, "value": "0.25", "timestamp": NOW_MS / 1000},
-        {"labels": {"traceID": "a1"}, "value": "0.5", "timestamp": (NOW_MS - 5) / 1000},
+        {"labels": {"traceID": "a1" * 11}, "value": "0.5", "timestamp": (NOW_MS - 5) / 1000},
         {"labels": {"user": "7"}, "value": "0.5", "timestamp": NOW_MS / 1000},
         {"labels": {"trace_id": trace}, "value": "0.5", "timestamp": (NOW_MS + 10) / 1000},
     ]
@@ -308,7 +308,7 @@ def test_exemplars_lead_to_traces():
     frame = metrics.exemplars("http.server.request.duration", asked).frame
 
     assert frame.to_numpy().tolist() == [
-        [(NOW_MS - 5) * MS, "payment", 0.5, "a1".zfill(32)],
+        [(NOW_MS - 5) * MS, "payment", 0.5, ("a1" * 11).zfill(32)],
         [NOW_MS * MS, "payment", 0.25, trace],
         [NOW_MS * MS, "risk", 0.25, trace],
     ]

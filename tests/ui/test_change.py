@@ -11,7 +11,15 @@ from opslib.manifests import Change, Flaw, Planned, SetPlan
 from opslib.manifests.diff import FieldChange
 from opslib.manifests.entries import Entry
 from opslib.manifests.rollouts import Revision
-from opslib.ui.change import flaws_table, history_table, plan_table, rollouts_table, serving_table
+from opslib.manifests.scaling import Reason, Scaling, Size
+from opslib.ui.change import (
+    flaws_table,
+    history_table,
+    plan_table,
+    rollouts_table,
+    scaling_table,
+    serving_table,
+)
 from opslib.ui.changed import change_conclusion
 
 EVIL = "<script>alert(1)</script>"
@@ -58,6 +66,23 @@ def test_a_plan_shows_what_forbids_it_first_and_no_token_then() -> None:
     assert "2 more fields" in html
     assert "changed by others since" in html
     assert "nothing to do" in str(plan_table(planned()))
+
+
+def test_scaling_names_each_autoscaler_that_is_held_and_sizes_beside_what_is_there() -> None:
+    reason = Reason("FailedGetResourceMetric", EVIL, "set requests")
+    size = Size("web", {"cpu": "23m", "memory": "46Mi"}, {"memory": "46Mi"}, 1, "1 samples")
+    found = Scaling(REF, ("hpa", "well"), (("hpa", reason),), (size,), {"web": {"requests": {"cpu": "1"}}})
+    table = scaling_table(found)
+
+    assert "1 of 2 autoscalers do not scale" in str(table)
+    assert "set requests" in html_of(table)
+    assert (
+        "requests cpu 23m (has 1); requests memory 46Mi (has none); limits memory 46Mi (has none)"
+        in html_of(table)
+    )
+    unseen = scaling_table(Scaling(REF, (), (), (), {}, "no use can be seen"))
+    assert "No autoscaler scales" in str(unseen)
+    assert "no use can be seen" in html_of(unseen)
 
 
 def test_an_order_is_a_sentence_with_what_to_know_before() -> None:

@@ -15,9 +15,7 @@ import pandas as pd
 
 _SERIES = ["name", "service_name", "k8s_pod_name", "labels"]
 _TARGET = ["service_name", "k8s_pod_name"]
-_SAME_SCRAPE = (
-    0.5  # of a scrape interval: series of one target that begin so near to each other began together
-)
+_SAME_SCRAPE = 0.5  # of an interval: series of one target that begin so near to each other began together
 _EQUAL = 1e-12  # of two counts: what a server's own sums of floats may differ by
 
 Bucket = tuple[float, float]  # upper bound, count at or below it

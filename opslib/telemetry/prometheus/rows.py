@@ -156,7 +156,7 @@ def frame_of(lines: Iterable[Line], naming: Naming, unit_of: Callable[[str], str
     series = np.repeat(np.arange(len(rows)), sizes)
     times = np.concatenate([line.times for _, line in rows] or [np.zeros(0, np.int64)])
     values = np.concatenate([line.value for _, line in rows] or [np.zeros(0)])
-    order = np.lexsort((values, series, times))
+    order = np.argsort(times, kind="stable")  # rows are sorted already
     columns: dict[str, object] = {"time_unix_nano": times[order], "value": values[order]}
     for number, name in enumerate(_Row._fields):
         told = np.array([row[number] for row, _ in rows], dtype=object)
