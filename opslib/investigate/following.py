@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import pandas as pd
 
+from opslib.core.blocks import blocks_from_frame
 from opslib.core.settings import Environment
 from opslib.core.windows import NS_PER_S, Window, Windows
 from opslib.diagnosis import calls_of, explain_trace
@@ -20,6 +21,7 @@ from opslib.telemetry.collect import empty_frame, redact_frame
 from opslib.telemetry.protocols import Frame, LogSource
 
 MAX_LOGS = 500
+_SLOWEST = 50  # traces, of a source that can look for slow ones
 _TRIES = 5  # traces that are looked for, where the first was not kept
 _AIR_NS = 60 * NS_PER_S  # clocks of hosts differ, and a line may be written after the span has ended
 # Histograms of how long calls take: OpenTelemetry's conventions, with the unit in the name and without, and Istio's.
@@ -37,6 +39,13 @@ class Exemplars(Protocol):
     """A metric source that keeps trace ids beside samples: columns `time_unix_nano, service_name, value, trace_id`."""
 
     def exemplars(self, name: str, window: Window, services: Sequence[str] | None = None) -> Frame: ...
+
+
+@runtime_checkable
+class Slowest(Protocol):
+    """A trace source that finds slow traces without reading all; None where it had better read all."""
+
+    def slowest(self, service: str, window: Window, n: int) -> Frame | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +141,15 @@ def _calls(found: LogAnswer, metric: str) -> _Calls:
             if len(exemplars):
                 return _Calls(exemplars, f"exemplars of {name}", f"the slowest exemplar of {name}")
     whose = f"calls of {found.service}" if found.service else "root operations"
-    if sources.traces is None:
+    traces = sources.traces
+    if traces is None:
         return _Calls(pd.DataFrame({name: [] for name in CALLS}), whose, "")
-    calls = calls_of(sources.traces.spans(Windows(window)).blocks, found.question.service)
+    slow = (
+        traces.slowest(found.service, window, _SLOWEST) if isinstance(traces, Slowest) and services else None
+    )
+    whose = f"slow {whose}" if slow else whose
+    blocks = blocks_from_frame(slow.frame) if slow else traces.spans(Windows(window)).blocks
+    calls = calls_of(blocks, found.question.service)
     calls = calls.rename(columns={"start_ns": "time_unix_nano"}).assign(service_name=found.service)
     inside = calls["time_unix_nano"].between(window.start_ns, window.end_ns, inclusive="left")
     best = f"the slowest of {int(inside.sum()):,} {whose}"

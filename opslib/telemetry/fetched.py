@@ -110,6 +110,17 @@ class FetchedTraces:
         frame = pd.DataFrame(rows, columns=[column.name for column in COLUMNS["spans"]])
         return Frame(frame.sort_values("start_time_unix_nano", ignore_index=True), note)
 
+    def slowest(self, service: str, window: Window, n: int) -> Frame | None:
+        """Return the spans of the n slowest traces of a service, of a server that can look for them.
+
+        None where it cannot, and where all traces of the window are here already.
+        """
+        look = getattr(self._backend, "slowest", None)
+        if look is None or any(held.answers(Windows(window)) for held in self._held):
+            return None
+        found = look(service, window, n)
+        return Frame(found.spans, found.note)
+
     def _hold(self, windows: Windows) -> _Held:
         for held in self._held:
             if held.answers(windows):

@@ -173,7 +173,8 @@ def next_steps(inv: Investigation) -> tuple[Step, ...]:
     first = culprit(verdict)
     steps = _for_cause(inv, first) if first else _for_none(inv)
     kept = () if inv.capture else (Step("Keep the evidence, to replay it anywhere:", _export(inv)),)
-    return (*steps, *kept)
+    look = Step("Look at the logs and a slow trace of this window:", _look(inv))
+    return (*steps, look, *kept)
 
 
 def _for_cause(inv: Investigation, first: Candidate) -> tuple[Step, ...]:
@@ -208,11 +209,23 @@ def _for_none(inv: Investigation) -> tuple[Step, ...]:
     )
 
 
+def _look(inv: Investigation) -> str:
+    return _run(inv, "query_logs_and_traces", window=str(inv.verdict.windows.incident))
+
+
 def _investigate(inv: Investigation, **parameters: str) -> str:
+    return _run(inv, "investigate_slow_payment", **parameters)
+
+
+def _run(inv: Investigation, notebook: str, **parameters: str) -> str:
     where = {"capture": str(inv.capture)} if inv.capture else {"environment": inv.environment.name}
-    given = {"service": inv.verdict.service} | where | parameters
+    return run_command(notebook, {"service": inv.verdict.service} | where | parameters)
+
+
+def run_command(notebook: str, given: dict[str, str]) -> str:
+    """Return the command that runs a notebook with these parameters; empty ones keep their defaults."""
     said = " ".join(f"-p {shlex.quote(f'{name}={value}')}" for name, value in given.items() if value)
-    return f"opslib run notebooks/investigate_slow_payment.ipynb {said}"
+    return f"opslib run notebooks/{notebook}.ipynb {said}"
 
 
 def _export(inv: Investigation) -> str:

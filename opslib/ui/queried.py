@@ -5,12 +5,11 @@ It gives no verdict: a look that shows something passes, one that shows nothing 
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from opslib.core.outcome import Outcome
 from opslib.core.windows import Window
-from opslib.ui.conclusion import Conclusion, Step, present
+from opslib.ui.conclusion import Conclusion, Step, present, run_command
 from opslib.ui.facts import Zone
 from opslib.ui.links import Subject, filled
 from opslib.ui.rates import finding, shifts
@@ -71,12 +70,7 @@ def _next(found: LogAnswer, trace: TraceAnswer) -> tuple[Step, ...]:
         else {"environment": found.environment.name}
     )
     given |= {"service": found.service, "window": str(window)}
-    why = _command("investigate_slow_payment", given)
-    again = _command("query_logs_and_traces", given | {"trace_id": trace.trace_id})
+    why = run_command("investigate_slow_payment", given)
+    again = run_command("query_logs_and_traces", given | {"trace_id": trace.trace_id})
     steps = [Step("Ask why calls are slow or failing in this window:", why)]
     return (*steps, Step("Look at this again:", again)) if trace.trace_id else tuple(steps)
-
-
-def _command(notebook: str, parameters: dict[str, str]) -> str:
-    said = " ".join(f"-p {shlex.quote(f'{name}={value}')}" for name, value in parameters.items() if value)
-    return f"opslib run notebooks/{notebook}.ipynb {said}"

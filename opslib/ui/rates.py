@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _NAME = "log_rates"
 _MOST = 5  # panels of services; the rest is one more
-_PANEL_PX, _GAP_PX = 84, 24
+_PANEL_PX, _GAP_PX, _LEAST_PX = 84, 24, 150
 _Z, _RATIO = 4.0, 1.5  # from which a level has become more frequent
 _HEAD = {"bgcolor": "rgba(128,128,128,0.12)"}
 LOOK: dict[Level, tuple[str, str]] = {  # colour, pattern
@@ -86,8 +86,9 @@ def log_rates(found: LogAnswer, *, zone: tzinfo | None = None) -> Drawing:
         _bars(rows[(rows["rank"] == rank) & (rows["loudness"] == loudness)], LEVELS[loudness], rank, clock)
         for rank, loudness in keys
     ]
-    height = _PANEL_PX * len(names) + _GAP_PX * (len(names) - 1)
-    drawn = figure(title, words, data, height + 20, **_layout(found, rows, names, height, clock))
+    panel = max(_PANEL_PX, _LEAST_PX // len(names))
+    height = panel * len(names) + _GAP_PX * (len(names) - 1)
+    drawn = figure(title, words, data, height + 20, **_layout(found, rows, names, panel, clock))
     return Drawing(_NAME, title, words, drawn, _table(moved), _legend(rows))
 
 
@@ -190,19 +191,20 @@ def _bars(rows: pd.DataFrame, level: Level, panel: int, clock: Zone) -> dict[str
 
 
 def _layout(
-    found: LogAnswer, rows: pd.DataFrame, names: list[str], height: int, clock: Zone
+    found: LogAnswer, rows: pd.DataFrame, names: list[str], panel: int, clock: Zone
 ) -> dict[str, Any]:
-    layout: dict[str, Any] = {"barmode": "stack", "bargap": 0, "margin": {"r": 24}}
+    layout: dict[str, Any] = {"barmode": "stack", "bargap": 0}
+    height = panel * len(names) + _GAP_PX * (len(names) - 1)
     heads = marks.captions(found, [], clock, (1.0, 1.0))
     whole = marks.extent(found.windows)
     early = found.onset is not None and found.onset.time_ns - whole.start_ns < whole.length_ns // 2
     side, place = ("right", 1) if early else ("left", 0)  # the onset is named in the first panel, too
     for i, name in enumerate(names):
-        top = 1 - i * (_PANEL_PX + _GAP_PX) / height
+        top = 1 - i * (panel + _GAP_PX) / height
         own = rows[rows["panel"] == name]
         highest = float(own.groupby("start")["per_s"].sum().max())
         layout[f"yaxis{i + 1 if i else ''}"] = axis(
-            domain=[max(0.0, top - _PANEL_PX / height), top],
+            domain=[max(0.0, top - panel / height), top],
             range=[0, 1.5 * highest],
             nticks=4,
         )

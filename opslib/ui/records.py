@@ -138,7 +138,7 @@ def _record_row(found: LogAnswer, row: dict[Any, Any], clock: Zone) -> tuple[Htm
         Html(clock.clock(time_ns) + fraction),
         badge(level_of(row["severity_text"]).lower()),
         identifier(_text(row, "service_name"), 24),
-        identifier(_text(row, "k8s_pod_name"), 24),
+        identifier(_text(row, "k8s_pod_name") or "–", 24),
         html(_text(row, "body"), 400),
         trace_cell(found, trace_id, time_ns),
     )

@@ -135,7 +135,7 @@ def _layout(trace: Trace, logs: pd.DataFrame, height: int, logs_are: str) -> dic
     cut = (ROW_PX * len(logs)) / height
     layout: dict[str, Any] = {
         "barmode": "overlay",
-        "margin": {"l": 20, "r": 24},
+        "margin": {"l": 20},
         "xaxis": axis(
             "since the trace began",
             range=[low, high],

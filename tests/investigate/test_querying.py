@@ -1,16 +1,19 @@
 """A look at logs asks for what was said and nothing more; a trace is found by whatever leads to one."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
+from opslib.core.columns import COLUMNS
 from opslib.core.errors import ServiceNotFoundError, SourceError, UsageError
 from opslib.core.evidence import SourceNote
 from opslib.core.settings import Settings
 from opslib.core.windows import Window
 from opslib.investigate import follow_trace, query_logs
 from opslib.telemetry.collect import empty_frame
+from opslib.telemetry.fetched import FetchedTraces
 from opslib.telemetry.protocols import Frame
 from opslib.testing import ManualClock
 
@@ -158,6 +161,32 @@ def test_exemplars_lead_to_the_slowest_trace_that_was_kept(look, rows, made):
     own = with_sources(look(), metrics=Exemplars("mine_seconds", told))
     assert follow_trace(own, metric="mine_seconds").calls["duration_ns"].max() == 900_000_000
     assert follow_trace(own).calls_are == "calls of payment", "no exemplars of the usual metrics"
+
+
+class Backend:
+    """A trace server that finds slow traces; it is never asked for all."""
+
+    def __init__(self, rows):
+        self.rows, self.asked = rows, []
+
+    def slowest(self, service, window, n):
+        self.asked.append((service, window, n))
+        return SimpleNamespace(spans=pd.DataFrame(self.rows), note=NOTE)
+
+    def trace(self, trace_id):
+        names = [column.name for column in COLUMNS["spans"]]
+        return [tuple(row[name] for name in names) for row in self.rows if row["trace_id"] == trace_id], NOTE
+
+
+def test_a_server_that_finds_slow_traces_is_not_asked_for_all(look, rows):
+    found = look()
+    backend = Backend(rows[4 * 22 : 4 * 26])
+    trace = follow_trace(with_sources(found, traces=FetchedTraces(backend, ManualClock())))
+
+    assert backend.asked == [("payment", found.windows.incident, 50)]
+    assert trace.how == "the slowest of 4 slow calls of payment"
+    assert trace.trace_id in {row["trace_id"] for row in backend.rows}
+    assert len(trace.spans) == 4
 
 
 class WithoutIds:
