@@ -88,6 +88,7 @@ class Jaeger:
     speaks: frozenset[str] = frozenset({"v3", "legacy"})
     spelling: str = "snake"  # or camel
     max_traces: int = 100_000
+    coarse_ns: int = 1  # to which the storage cuts times
     anonymous: str = "yes"  # or "no" (400), or "nothing"
     heeds: bool = True  # attributes
     write_id: Callable[[str], str] = str
@@ -184,6 +185,8 @@ class Jaeger:
         if not service and self.anonymous == "nothing":
             return []
 
+        coarse = self.coarse_ns
+        first, last = window.start_ns // coarse, (window.end_ns - 1) // coarse
         wanted = json.loads(attributes or "{}") if self.heeds else {}
 
         def matches(span):
@@ -191,7 +194,7 @@ class Jaeger:
             took = span.end - span.start
             return (
                 (not service or span.service == service)
-                and span.start in window
+                and first <= span.start // coarse <= last
                 and took >= least
                 and wanted.items() <= has.items()
                 and (not longest or took <= longest)

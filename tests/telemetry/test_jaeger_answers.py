@@ -34,6 +34,13 @@ def test_the_extent_reaches_to_the_newest_span(how):
     assert spans[0].start - S <= extent.start_ns <= spans[0].start
 
 
+def test_the_extent_of_a_storage_of_milliseconds_is_found_in_few_questions():
+    spans = steady(NOW - 70 * S + 1234)
+    jaeger = Jaeger(spans, coarse_ns=MS)
+    assert jaeger.backend().extent().end_ns == max(span.end for span in spans) + 1
+    assert len(jaeger.seen) < 40
+
+
 def test_the_extent_of_a_storage_with_old_spans_reaches_back_a_week():
     spans = call(999, NOW - 3 * 86_400 * S) + steady(NOW - 7200 * S)
     extent = Jaeger(spans).backend().extent()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from opslib.core.errors import SourceError, UsageError
 from opslib.core.windows import Window, Windows
-from opslib.telemetry.jaeger.slices import Pace, asked_whole, cut, rounds, selection
+from opslib.telemetry.jaeger.slices import Pace, cut, rounds, selection
 from tests.telemetry.jaeger_fake import MS, T0, Clock, Jaeger, S, Span, call, fetched, numbers
 
 BOTH = Windows(Window(T0 + 60 * S, T0 + 120 * S), Window(T0, T0 + 60 * S))
@@ -249,6 +249,18 @@ def test_what_a_look_ahead_promises_is_kept():
     ]
 
 
-def test_an_answer_that_is_cut_off_at_the_narrowest_is_marked():
-    pieces = list(asked_whole(lambda at: (at, True), Window(0, 3000)))
-    assert [(at.start_ns, full) for at, _, full in pieces] == [(0, True), (1000, True), (2000, True)]
+def test_a_storage_of_milliseconds_is_not_cut_for_ever():
+    together = [s for i in range(300) for s in call(i + 1, T0 + 10 * S + i * 1000)]
+    jaeger = Jaeger(together, coarse_ns=MS)
+    rows, said = fetched(jaeger.backend(), BOTH)
+    assert numbers(rows) == set(range(1, 301))
+    assert len(rows) == 600
+    assert not said.note.truncated
+    assert len(jaeger.seen) < 150
+
+
+def test_more_at_one_time_than_an_answer_holds_is_said():
+    together = [s for i in range(90) for s in call(i + 1, T0 + 10 * S)]
+    _, said = fetched(Jaeger(together, max_traces=50).backend(), BOTH)
+    assert said.note.truncated
+    assert any("cannot be cut" in text for text in said.note.warnings)

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from opslib.core.clock import Clock
-from opslib.core.errors import SourceError
 from opslib.core.windows import NS_PER_S, Window
 from opslib.telemetry.fetched import Write
 from opslib.telemetry.importers.tables import Table
-from opslib.telemetry.jaeger.answers import Found, anchors
+from opslib.telemetry.jaeger.asking import Asking, Piece
 from opslib.telemetry.jaeger.cover import OWN
-from opslib.telemetry.jaeger.dialects import MOST, Dialect, Search
-from opslib.telemetry.jaeger.slices import Pace, asked_whole, rounds
+from opslib.telemetry.jaeger.dialects import MOST, Dialect
+from opslib.telemetry.jaeger.slices import Pace, rounds
 
 CONCURRENCY = 4
 _PROBE = 50  # traces of an answer that only tells how many there are, and how long
@@ -31,48 +30,6 @@ _ROWS_AT_ONCE = 100_000
 _LATER_NS = (
     10 * NS_PER_S
 )  # a root starts before the span by which its trace is found, and not longer than this
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One answer; which of its traces belong to the slice; whether there are more than it can hold."""
-
-    found: Found
-    own: set[str]
-    cut_off: bool
-
-
-@dataclass(slots=True)
-class Asking:
-    """Searches one service, slice by slice."""
-
-    dialect: Dialect
-    service: str
-    limit: int = MOST
-    attributes: tuple[tuple[str, str], ...] = ()
-
-    def ask(self, window: Window, least_ns: int = 0, longest_ns: int = 0) -> tuple[Found, bool]:
-        """Ask once; True where there may be more than was answered. A server that gives less at once is asked for less."""
-        while True:
-            limit = self.limit
-            try:
-                found = self.dialect.search(
-                    Search(self.service, window, limit, least_ns, longest_ns, self.attributes)
-                )
-            except SourceError as error:
-                if "search depth" not in str(error) or limit == 1:
-                    raise
-                self.limit = min(self.limit, limit // 2)
-            else:
-                return found, len(found.trace_ids()) >= limit
-
-    def whole(self, piece: Window) -> list[Piece]:
-        """Return answers that together hold every trace of a piece of time."""
-        pieces = []
-        for at, found, full in asked_whole(self.ask, piece):
-            own = {trace_id for trace_id, start in anchors(found, self.service).items() if start in at}
-            pieces.append(Piece(found, own, full))
-        return pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +46,8 @@ def look(dialect: Dialect, service: str, window: Window) -> Load:
     width, tried = max(window.length_ns // 256, 1), 0
     while True:
         middle = window.start_ns + (window.length_ns - width) // 2
-        found, full = asking.ask(Window(middle, middle + width))
+        answer = asking.ask(Window(middle, middle + width))
+        found, full = answer.found, answer.full
         traces, tried = len(found.trace_ids()), tried + 1
         load = Load(traces * window.length_ns / width, found.rows / max(traces, 1))
         if tried == 8 or (full and width < 1_000) or (not full and traces >= _ENOUGH):

@@ -14,8 +14,8 @@ from opslib.core.foreign import json_object
 from opslib.core.windows import Window
 from opslib.telemetry.capture.parts import Row
 from opslib.telemetry.jaeger.answers import Found, anchors
+from opslib.telemetry.jaeger.asking import Asking
 from opslib.telemetry.jaeger.dialects import MOST, Dialect, Search
-from opslib.telemetry.jaeger.fetching import Asking
 from opslib.telemetry.jaeger.slices import asked_whole, cut
 
 _SLICES = 16
@@ -65,8 +65,8 @@ def matching(
 def _answers(asking: Asking, window: Window) -> Iterator[tuple[Window, Found]]:
     """Yield answers that cover a window, by time."""
     for piece in cut(window, _SLICES):
-        for at, found, _ in asked_whole(asking.ask, piece):
-            yield at, found
+        for at, answer in asked_whole(asking.ask, piece):
+            yield at, answer.found
 
 
 def _having(found: Found, service: str, pairs: tuple[tuple[str, str], ...]) -> set[str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from opslib.core.windows import Window
 
@@ -21,19 +21,27 @@ _FEW = 2_000  # traces that are fetched in one round
 _PER_ROUND = 4  # slices of each window, so that a round is spread over all of it
 _MOST_SLICES = 1 << 14
 
-A = TypeVar("A")
+
+class Answered(Protocol):
+    """An answer; `cuttable` where it holds as much as it may, and a shorter time would be answered with less."""
+
+    @property
+    def cuttable(self) -> bool: ...
 
 
-def asked_whole(ask: Callable[[Window], tuple[A, bool]], piece: Window) -> Iterator[tuple[Window, A, bool]]:
-    """Yield answers that together cover a piece of time, and whether each is still cut off; `ask` says if it is full."""
+A = TypeVar("A", bound=Answered)
+
+
+def asked_whole(ask: Callable[[Window], A], piece: Window) -> Iterator[tuple[Window, A]]:
+    """Yield answers that together cover a piece of time, by time; what is cuttable is cut as long as it can be."""
     waiting = [piece]
     while waiting:
         at = waiting.pop()
-        answer, full = ask(at)
-        if full and at.length_ns > LEAST_NS:
+        answer = ask(at)
+        if answer.cuttable and at.length_ns > LEAST_NS:
             waiting += reversed(cut(at, 2))
         else:
-            yield at, answer, full
+            yield at, answer
 
 
 def cut(window: Window, parts: int) -> list[Window]:

@@ -20,8 +20,9 @@ from opslib.core.windows import Window
 from opslib.core.words import duration
 from opslib.telemetry.capture.parts import Row
 from opslib.telemetry.jaeger.answers import Found
+from opslib.telemetry.jaeger.asking import Answer, Asking
 from opslib.telemetry.jaeger.dialects import Dialect
-from opslib.telemetry.jaeger.fetching import CONCURRENCY, Asking, look
+from opslib.telemetry.jaeger.fetching import CONCURRENCY, look
 from opslib.telemetry.jaeger.slices import Pace, asked_whole, cut
 
 _SLICES = 16
@@ -146,7 +147,7 @@ class Hunt:
         sample: list[int] = []
         for part in cut(self.top.window, _SAMPLED):
             piece = Window(part.start_ns, min(part.end_ns, part.start_ns + width))
-            sample += self.top.add(asking.ask(piece)[0]).values()
+            sample += self.top.add(asking.ask(piece).found).values()
         rank = int(len(sample) * _SPARE * self.top.n / max(load.traces, 1)) + 2
         return sorted(sample, reverse=True)[rank] // 1000 * 1000 if rank < len(sample) else 0
 
@@ -154,15 +155,14 @@ class Hunt:
         """Ask for what lasts at least `low`, or the bar if that is higher by now; tell whether nothing is missing."""
         asking = Asking(self.dialect, self.top.service)
 
-        def ask(at: Window) -> tuple[bool, bool]:
+        def ask(at: Window) -> Answer:
             if not self._allowed():
-                return False, False
-            least = max(low, self.top.bar_ns)
-            found, full = asking.ask(at, least, high)
-            self.top.add(found)
-            return True, full
+                return Answer(Found(), full=True, cuttable=False)
+            answer = asking.ask(at, max(low, self.top.bar_ns), high)
+            self.top.add(answer.found)
+            return answer
 
-        return all(asked and not full for _, asked, full in asked_whole(ask, piece))
+        return not any(answer.full for _, answer in asked_whole(ask, piece))
 
     def _allowed(self) -> bool:
         seconds = self.clock.monotonic_s() - self.started_s

@@ -29,7 +29,7 @@ from opslib.telemetry.jaeger.cover import OWN, cover, searchable
 from opslib.telemetry.jaeger.dialects import Dialect, Legacy, Search, choose, normal_id
 from opslib.telemetry.jaeger.fetching import CONCURRENCY, Fetching, Taken
 from opslib.telemetry.jaeger.matching import matching
-from opslib.telemetry.jaeger.slices import LEAST_NS, Pace, selection
+from opslib.telemetry.jaeger.slices import Pace, selection
 from opslib.telemetry.jaeger.slowest import Hunt, Tail, Top
 from opslib.telemetry.protocols import Frame
 
@@ -107,7 +107,9 @@ class JaegerTraces:
                 f"{fetched:,} of about {max(got.expected, fetched):,} traces were fetched: {rule}, alike in both windows"
             )
         if taken.cut_off:
-            warnings.append(f"{taken.cut_off:,} slices of a microsecond hold more traces than one answer")
+            warnings.append(
+                f"{taken.cut_off:,} slices of time that cannot be cut hold more traces than one answer"
+            )
         by = ", ".join(filter(None, chosen.services)) or "any service"
         note = self._note(f"traces by slices of time, with spans of {by}", taken.rows, warnings)
         return Fetched(replace(note, truncated=bool(taken.cut_off)), {"incident": rule, "baseline": rule})
@@ -154,12 +156,11 @@ class JaegerTraces:
         while found:
             end_ns = max([end_ns, *(max(answer.column("end_time_unix_nano")) for answer in found)])
             last_ns = max(max(answer.column("start_time_unix_nano")) for answer in found)
-            after_ns = (
-                last_ns // LEAST_NS + 1
-            ) * LEAST_NS  # storages cut times to it: sooner would find it again
-            if after_ns >= week.end_ns:
+            if (
+                last_ns < at.start_ns or last_ns + 1 >= week.end_ns
+            ):  # by a storage that cuts times: found again
                 break
-            at = Window(after_ns, week.end_ns)
+            at = Window(last_ns + 1, week.end_ns)
             found = [answer for answer in self._search(names, at, _NEWEST) if answer.rows]
         return end_ns + 1 if end_ns else None
 
