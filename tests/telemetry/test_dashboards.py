@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from opslib.cli import cli
@@ -80,7 +81,11 @@ def test_saved_searches_keep_to_kibanas_schema_and_refer_to_the_data_view():
 
 def test_an_export_is_a_new_folder(tmp_path):
     written = export_dashboards(tmp_path / "out")
-    assert {path.parent.name for path in written} >= {"grafana", "kibana"}
+    assert {path.parent.name for path in written} == {"grafana", "kibana", "prometheus", "filebeat", "jaeger"}
+    for path in written:
+        assert "{{" not in path.read_text() or path.suffix == ".json", f"{path.name} has a hole"
+        if path.suffix in {".yml", ".yaml"}:
+            assert isinstance(yaml.safe_load(path.read_text()), dict)
     assert json.loads((tmp_path / "out" / "grafana" / "opslib-red.json").read_text()) == grafana.dashboard()
     with pytest.raises(RefusedError):
         export_dashboards(tmp_path / "out")

@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 import building
 
 CONF = Path(__file__).parent / "conf"
+SHIPPED = Path(__file__).parents[3] / "opslib/telemetry/dashboards/configurations"
 NO_ID = "0" * 64
 
 
@@ -54,7 +55,8 @@ class Place:
     def configured(self, name: str, **more: object) -> str:
         """Write a configuration into the server's folder, its {{names}} filled in, and return the path."""
         values = {"folder": self.folder, **self.ports, **more}
-        filled = re.sub(r"\{\{(\w+)\}\}", lambda m: str(values[m.group(1)]), (CONF / name).read_text())
+        template = next(path for path in (CONF / name, *SHIPPED.glob(f"*/{name}")) if path.exists())
+        filled = re.sub(r"\{\{(\w+)\}\}", lambda m: str(values[m.group(1)]), template.read_text())
         (self.folder / name).write_text(filled)
         return str(self.folder / name)
 
