@@ -6,6 +6,7 @@ A running lab writes an ordinary environment file into its state folder; it is f
 
 from __future__ import annotations
 
+import importlib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from opslib.core.errors import EnvironmentNotFoundError, UsageError, near_names
+from opslib.core.redact import USUAL, Redaction
 
 CONFIG_NAME = "opslib.toml"
 LAB_STATE = Path(".opslib") / "lab"
@@ -44,6 +46,7 @@ class Environment:
     registry: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    redaction: Redaction = USUAL  # of evidence; secrets are always masked
     origin: Path | None = None  # the file it was read from; relative paths in it start there
 
 
@@ -135,6 +138,47 @@ def environ_of_containers(environ: Mapping[str, str] | None = None) -> dict[str,
     return {name: value for name, value in env.items() if name in kept or name.startswith("COV")}
 
 
+def secret_of(
+    reference: str, where: str, *, origin: Path | None = None, environ: Mapping[str, str] | None = None
+) -> str:
+    """Return the secret behind `env:NAME`, `file:PATH` (relative to `origin`) or `keyring:SERVICE/USER`.
+
+    Raises UsageError where it is a secret itself, or names nothing; the message never holds the secret.
+    """
+    scheme, _, name = reference.partition(":")
+    found: str | None = None
+    if scheme == "env":
+        found = (os.environ if environ is None else environ).get(name)
+    elif scheme == "file":
+        found = _text_of(Path(name) if origin is None else origin.parent / name, where)
+    elif scheme == "keyring":
+        found = _of_keyring(name)
+    else:
+        raise UsageError(
+            f"{where} is given by reference only", hint="env:NAME, file:PATH or keyring:SERVICE/USER"
+        )
+    if not found:
+        raise UsageError(f"{where}: there is nothing behind {reference!r}", hint="set it, and ask again")
+    return found
+
+
+def _text_of(path: Path, where: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{where}: cannot read {path}: {type(error).__name__}", hint="name a file") from None
+
+
+def _of_keyring(name: str) -> str | None:
+    try:
+        keyring = importlib.import_module("keyring")  # the user's own package, if any
+    except ImportError:
+        raise UsageError("there is no keyring here", hint="pip install keyring, or use env:NAME") from None
+    service, _, user = name.partition("/")
+    found: str | None = keyring.get_password(service, user)
+    return found
+
+
 def load_environment(name: str, settings: Settings) -> Environment:
     """Return the environment of this name from the first file that has it. Raises EnvironmentNotFoundError."""
     known: list[str] = []
@@ -175,6 +219,7 @@ _PLAIN: dict[str, tuple[type, type | None]] = {
     "registry": (str, None),
     "links": (dict, str),
     "services": (dict, dict),
+    "redaction": (dict, None),
 }
 _EXAMPLES = {
     "protected": "protected = true",
@@ -184,6 +229,7 @@ _EXAMPLES = {
     "registry": 'registry = "registry.example/shop"',
     "links": 'links = {grafana = "https://..."}',
     "services": 'services = {payment = {traces = "payment-service"}}',
+    "redaction": "redaction = {emails = true, keys = ['x-customer']}",
 }
 
 
@@ -202,6 +248,11 @@ def _environment(name: str, table: dict[str, Any], origin: Path) -> Environment:
         items = value.values() if isinstance(value, dict) and of else ()
         if not isinstance(value, kind) or not all(isinstance(item, of or object) for item in items):
             raise UsageError(f"{origin}: {name}.{key} has the wrong type", hint=f"such as {_EXAMPLES[key]}")
+    if "redaction" in fields:
+        try:
+            fields["redaction"] = Redaction.from_dict(fields["redaction"])
+        except ValueError as error:
+            raise UsageError(f"{origin}: {name}.redaction: {error}", hint=_EXAMPLES["redaction"]) from error
     for signal in signals & set(table):
         fields[signal] = _source(table[signal], f"{origin}: {name}.{signal}")
     return Environment(name, origin=origin, **fields)
