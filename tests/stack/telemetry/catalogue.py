@@ -260,7 +260,6 @@ class Server:
     ports: tuple[str, ...] = ("http",)
     needs: tuple[str, ...] = ()
     environment: Callable[[Place], dict[str, str]] = lambda _: {}
-    within_s: float = 60.0
 
 
 OTLP = ("http", "grpc", "otlp", "otlp_grpc")
@@ -274,11 +273,9 @@ SERVERS = {
         _prometheus_version,
         "prometheus-3",
     ),
-    "elasticsearch": Server(
-        _elasticsearch, _search_version, "elasticsearch", ("http", "transport"), within_s=120.0
-    ),
-    "opensearch": Server(_opensearch, _search_version, "opensearch", ("http", "transport"), within_s=120.0),
-    "loki": Server(_loki, _loki_version, "loki", ("http", "grpc"), within_s=120.0),
+    "elasticsearch": Server(_elasticsearch, _search_version, "elasticsearch", ("http", "transport")),
+    "opensearch": Server(_opensearch, _search_version, "opensearch", ("http", "transport")),
+    "loki": Server(_loki, _loki_version, "loki", ("http", "grpc")),
     "rsyslog": Server(
         _rsyslog, _rsyslog_version, "rsyslog", (), needs=("elasticsearch",), environment=_libraries
     ),

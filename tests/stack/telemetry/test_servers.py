@@ -230,8 +230,8 @@ def test_leaves_no_process_no_port_and_no_file(tmp_path: Path, name: str) -> Non
 
     assert not Process(said["pid"], ticks).lives()
     for url in (said["url"], said["otlp"]):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", int(url.rpartition(":")[2])))
+        with socket.socket() as caller:
+            assert caller.connect_ex(("127.0.0.1", int(url.rpartition(":")[2])))
     assert list(tmp_path.iterdir()) == []
 
 
