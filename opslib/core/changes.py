@@ -78,6 +78,11 @@ def has_intent(folder: Path, intent: Intent) -> bool:
     return any(line.get("intent") == intent for line in read_lines(folder / INTENTS))
 
 
+def forget_intents(folder: Path) -> None:
+    """Take back what was asked of a driver that is gone: who goes on with its change wants something else now."""
+    (folder / INTENTS).unlink(missing_ok=True)
+
+
 @contextmanager
 def driving(folder: Path) -> Iterator[None]:
     """Be the driver of a change. Raises RefusedError where another process is."""

@@ -11,8 +11,8 @@ from opslib.core.clock import Clock
 from opslib.core.errors import ClusterError, NotFoundError, OpslibError, RefusedError, near_names
 from opslib.core.redact import Redactor
 from opslib.core.words import printable
-from opslib.kube.failures import failure, read_object
-from opslib.kube.objects import Kind, Object, Ref, group_path, ref_of
+from opslib.kube.failures import failure, is_status, read_object
+from opslib.kube.objects import Kind, Object, Ref, below, group_path, ref_of
 from opslib.kube.protocol import Change, Item, Result
 from opslib.kube.retry import Retry, with_retries
 from opslib.kube.secrets import error_without_secrets
@@ -196,6 +196,15 @@ class Client:
         if response.status != 200:
             raise failure(self._transport.host, request, response)
         return Redactor().text(response.body.decode("utf-8", "replace"))
+
+    def ask_service(self, service: Ref, port: str, path: str) -> int:
+        kind = self.kind("v1", "Service")
+        proxy = kind.path(service.namespace, f"{service.name}:{port}", "proxy")
+        request = Request("GET", proxy + below(path), timeout_s=5.0)
+        response = self._transport.send(request)  # once: a second answer would not tell of the first
+        if response.status >= 300 and is_status(response):
+            raise failure(self._transport.host, request, response)
+        return response.status
 
     def may(self, verb: str, kind: Kind, namespace: str = "", name: str = "") -> bool:
         asked = {

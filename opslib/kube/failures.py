@@ -48,6 +48,15 @@ def read_object(host: str, response: Response) -> Object:
     )
 
 
+def is_status(response: Response) -> bool:
+    """Tell whether an answer is the API server's own word, not that of whom it asked for us."""
+    try:
+        value = read_json(response.body)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and (value.get("kind"), value.get("apiVersion")) == ("Status", "v1")
+
+
 def failure(host: str, request: Request, response: Response) -> OpslibError:
     """Return the error that an answer of 300 or more stands for."""
     try:

@@ -85,6 +85,12 @@ def group_path(api_version: str) -> str:
     return f"/{'apis' if len(parts) > 1 else 'api'}/{'/'.join(parts)}"
 
 
+def below(path: str) -> str:
+    """Return a path to put below another one. Raises ManifestError for what would lead out of it."""
+    last = "/" if path.endswith("/") else ""
+    return "".join(f"/{_segment(part)}" for part in path.split("/") if part) + last
+
+
 def _segment(text: str) -> str:
     """Return one segment of a path; `..` would name the parent, that is another object."""
     if text in {"", ".", ".."} or "/" in text or "%" in text:

@@ -82,10 +82,17 @@ class Cluster(Protocol):
         self, namespace: str, pod: str, container: str, *, tail_lines: int = 20, previous: bool = False
     ) -> str: ...
 
+    def ask_service(self, service: Ref, port: str, path: str) -> int:
+        """GET a path of a Service by the API's proxy; return its own status.
+
+        Raises what an API server says that does not let us, or reaches nobody.
+        """
+        ...
+
     def may(self, verb: str, kind: Kind, namespace: str = "", name: str = "") -> bool:
         """Tell by SelfSubjectAccessReview whether we have a right."""
         ...
 
     def each(self, call: Callable[[Item], Result], items: Iterable[Item]) -> list[Result | OpslibError]:
-        """Make many calls, at most 16 at a time; results and errors in the order of the items."""
+        """Make many calls, at most 32 at a time; results and errors in the order of the items."""
         ...

@@ -14,7 +14,7 @@ from opslib.core.changes import has_intent
 from opslib.core.errors import OpslibError, RefusedError
 from opslib.core.outcome import Outcome
 from opslib.core.plan import Plan
-from opslib.kube import Ref, ref_of
+from opslib.kube import Object, Ref, ref_of
 from opslib.manifests.apply import Applied, apply_plan
 from opslib.manifests.entries import Entry
 from opslib.manifests.health import Health, health
@@ -25,7 +25,7 @@ from opslib.manifests.owners import MANAGER
 from opslib.manifests.placing import rank
 from opslib.manifests.plan import SetPlan
 from opslib.manifests.previous import Previous, keep, kept, previous_of, refs_of
-from opslib.manifests.serving import Serving, Smoke, await_serving, smoke, smoke_paths
+from opslib.manifests.serving import Serving, Smoke, await_serving, smoke, smoke_by_proxy, smoke_paths
 from opslib.manifests.trouble import Restarts, restarts_of
 from opslib.manifests.updating import AbortedError, Ended, Way, rollout_record, served_record
 from opslib.manifests.waiting import Rollout, rollout_status
@@ -182,13 +182,15 @@ def await_services(way: Way, entries: Iterable[Entry]) -> tuple[list[Serving], l
     refs = [e.ref for e in there if e.ref.kind in KINDS]
     judged, workloads = await_serving(way.cluster, services, refs, way.clock)
     ingresses = way.cluster.get_all([e.ref for e in there if e.ref.kind == "Ingress"])
-    calls = [
-        call
-        for ingress in ingresses.values()
-        for service in services
-        for call in smoke(ingress, service, smoke_paths(service, workloads))
-    ]
-    return judged, calls
+
+    def asked(service: Object) -> list[Smoke]:
+        paths = smoke_paths(service, workloads)
+        calls = [call for ingress in ingresses.values() for call in smoke(ingress, service, paths)]
+        told = any(call.outcome is not Outcome.NO_DATA for call in calls)
+        return calls if told else calls + smoke_by_proxy(way.cluster, service, workloads)
+
+    found = way.cluster.each(asked, services)
+    return judged, [call for calls in found if not isinstance(calls, OpslibError) for call in calls]
 
 
 def _call(call: Smoke) -> dict[str, Any]:

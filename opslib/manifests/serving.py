@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opslib.core.clock import Clock
+from opslib.core.errors import OpslibError
 from opslib.core.outcome import Outcome
 from opslib.core.words import printable
 from opslib.kube import Cluster, Object, Ref
@@ -124,6 +125,45 @@ def smoke(ingress: Object, service: Object, paths: Iterable[str]) -> list[Smoke]
     ]
 
 
+def smoke_by_proxy(cluster: Cluster, service: Object, workloads: Iterable[Workload]) -> list[Smoke]:
+    """Ask a Service's paths by the API's proxy, on the port that leads to where the probe asks; `no_data` without the right."""
+    ref = Ref(
+        "v1",
+        "Service",
+        str(service["metadata"].get("namespace") or cluster.namespace),
+        service["metadata"]["name"],
+    )
+    found = []
+    for port, path in _proxied(service, list(workloads)):
+        url = printable(f"{ref}:{port}{path}", 300)
+        try:
+            status = cluster.ask_service(ref, port, path)
+        except OpslibError as error:
+            found.append(Smoke(url, "", Outcome.NO_DATA, printable(f"not by the API's proxy: {error}", 200)))
+        else:
+            found.append(_answered(url, "", status))
+    return found
+
+
+def _proxied(service: Object, workloads: list[Workload]) -> list[tuple[str, str]]:
+    """Return ports and paths: the annotation's on the first port, a probe's where the Service leads to its port."""
+    spec, paths = mapping(service, "spec"), smoke_paths(service, workloads)
+    ports = mappings(spec, "ports")
+    if mapping(service, "metadata", "annotations").get(SMOKE_PATH) in paths:
+        return [(str(port["port"]), path) for port in ports[:1] for path in paths]
+    found = set()
+    for template in (mapping(w.object, "spec", "template") for w in workloads):
+        for container in mappings(mapping(template, "spec"), "containers"):
+            names = {p.get("name"): p.get("containerPort") for p in mappings(container, "ports")}
+            probe = mapping(container, "readinessProbe", "httpGet")
+            asked = names.get(probe.get("port"), probe.get("port"))
+            for port in ports:
+                target = port.get("targetPort", port["port"])
+                if names.get(target, target) == asked and _selects(mapping(spec, "selector"), template):
+                    found.add((str(port["port"]), str(probe.get("path"))))
+    return sorted(pair for pair in found if pair[1] in paths)
+
+
 def _rules(ingress: Object, service: str) -> Iterator[tuple[str, str]]:
     for rule in mappings(mapping(ingress, "spec"), "rules"):
         for path in mappings(mapping(rule, "http"), "paths"):
@@ -152,5 +192,9 @@ def _asked(address: tuple[str, int], host: str, path: str) -> Smoke:
         return Smoke(url, host, Outcome.NO_DATA, printable(f"not reachable from here: {error}", 200))
     finally:
         connection.close()
+    return _answered(url, host, status)
+
+
+def _answered(url: str, host: str, status: int) -> Smoke:
     outcome = Outcome.FAIL if status >= 500 else Outcome.PASS
     return Smoke(url, host, outcome, f"it answered {status}", status)

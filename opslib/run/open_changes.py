@@ -13,6 +13,7 @@ from opslib.core.changes import (
     ASKED_BACK,
     ASKED_ON,
     ending,
+    forget_intents,
     has_intent,
     is_driven,
     is_open,
@@ -96,6 +97,7 @@ def resume_run(folder: RunFolder, show: Callable[[str], None]) -> Outcome:
             hint=f"run it again: opslib run {folder.read_run().get('notebook', 'NOTEBOOK')}",
         )
     if not is_driven(folder.path):
+        forget_intents(folder.path)  # a runner that saw its driver die has asked for the way back
         drive(folder.path, ASKED_ON)
     return _watched(folder, show)
 

@@ -14,6 +14,7 @@ CORE = {
         {"kind": "ConfigMap", "name": "configmaps", "namespaced": True, "verbs": ["get", "list"]},
         {"kind": "Secret", "name": "secrets", "namespaced": True},
         {"kind": "Pod", "name": "pods", "namespaced": True},
+        {"kind": "Service", "name": "services", "namespaced": True},
         {"kind": "Pod", "name": "pods/status", "namespaced": True},
     ]
 }

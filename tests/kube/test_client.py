@@ -344,3 +344,21 @@ def test_waits_grow_and_are_bounded(attempt, asked_s, tenths) -> None:
 
     assert asked_s <= policy.wait_s(attempt, asked_s) <= max(asked_s, policy.longest_s)
     assert policy.wait_s(attempt) <= policy.wait_s(attempt + 1)
+
+
+def test_a_service_is_asked_by_the_proxy_and_its_word_is_told_from_the_servers() -> None:
+    service = Ref("v1", "Service", "shop", "web")
+    made, transport, _ = client(
+        [answer(b"ready"), answer(b"{}", 503), status(403, "forbidden", apiVersion="v1")]
+    )
+
+    assert made.ask_service(service, "80", "/health/ready") == 200
+    assert transport.asked[0].path == "/api/v1/namespaces/shop/services/web:80/proxy/health/ready"
+    assert made.ask_service(service, "80", "/") == 503
+    assert transport.asked[1].path.endswith("/proxy/"), "without it the server only redirects"
+    with pytest.raises(RefusedError):
+        made.ask_service(service, "80", "/")
+    assert len(transport.asked) == 3, "each is asked once"
+    for path in ("/../../secrets/key", "/a/%2e%2e/b", "/a/./b"):
+        with pytest.raises(ManifestError):
+            made.ask_service(service, "80", path)

@@ -3,12 +3,15 @@
 import http.server
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from rollout_world import READY, REF, World, deployment, pod, replica_set
 
+from opslib.core.errors import ForbiddenError, OpslibError
 from opslib.core.outcome import Outcome
-from opslib.manifests.serving import serving, smoke, smoke_paths
+from opslib.kube import Ref
+from opslib.manifests.serving import serving, smoke, smoke_by_proxy, smoke_paths
 from opslib.manifests.workloads import Workload, look_at
 
 NAME = {"name": "payment", "namespace": "shop"}
@@ -56,10 +59,10 @@ def test_what_is_somebody_elses_is_not_judged() -> None:
     assert serving(world, service(), [workload]).outcome is Outcome.PASS
 
 
-def probed(path: str) -> Workload:
+def probed(path: str, port: int = 80, **container: Any) -> Workload:
     world, _ = rolled()
-    container = world.objects["Deployment", "payment"]["spec"]["template"]["spec"]["containers"][0]
-    container["readinessProbe"] = {"httpGet": {"path": path}}
+    (found,) = world.objects["Deployment", "payment"]["spec"]["template"]["spec"]["containers"]
+    found |= {"readinessProbe": {"httpGet": {"path": path, "port": port}}, **container}
     return look_at(world, REF)
 
 
@@ -107,6 +110,36 @@ def test_a_call_through_the_ingress_tells_pass_from_fail(front_door) -> None:
     assert [(s.outcome, s.status) for s in asked] == [(Outcome.PASS, 200), (Outcome.FAIL, 503)]
     assert smoke(ingress(front_door, "/api"), service(), ["/readyz", "/apis"]) == []
     assert smoke(ingress(None), service(), ["/readyz"]) == []
+
+
+def by_proxy(asked: dict, workload: Workload, answer: int | OpslibError = 200) -> list[tuple[str, Outcome]]:
+    """Port, path and outcome of each call."""
+
+    class Api:
+        namespace = "shop"
+
+        def ask_service(self, ref: Ref, port: str, path: str) -> int:
+            if isinstance(answer, OpslibError):
+                raise answer
+            return answer
+
+    found = smoke_by_proxy(Api(), asked, [workload])
+    return [(call.url.removeprefix("Service shop/payment:"), call.outcome) for call in found]
+
+
+def test_without_an_ingress_the_apis_proxy_is_asked_on_the_port_that_the_probe_asks() -> None:
+    web, admin = {"port": 80, "targetPort": "http"}, {"port": 81, "targetPort": 9000}
+    workload = probed("/readyz", port=8080, ports=[{"name": "http", "containerPort": 8080}])
+
+    assert by_proxy(service(ports=[admin, web]), workload) == [("80/readyz", Outcome.PASS)]
+    assert by_proxy(service(ports=[admin]), workload) == []
+    assert by_proxy(service(ports=[web], selector={"app": "risk"}), workload) == []
+    assert by_proxy(service(ports=[web]), workload, 503) == [("80/readyz", Outcome.FAIL)]
+    forbidden = ForbiddenError("services/proxy: forbidden")
+    assert by_proxy(service(ports=[web]), workload, forbidden) == [("80/readyz", Outcome.NO_DATA)]
+    named = service(ports=[admin, web])
+    named["metadata"]["annotations"] = {"opslib/smoke-path": "/smoke"}
+    assert by_proxy(named, workload) == [("81/smoke", Outcome.PASS)]
 
 
 def test_what_cannot_be_reached_from_here_says_nothing() -> None:

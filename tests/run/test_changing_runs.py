@@ -190,6 +190,28 @@ def test_a_change_is_undone_by_the_id_of_its_run(ci: Ci) -> None:
     assert ci.opslib("runs", "resume", ci.last.name)[0] == 3
 
 
+def test_a_change_whose_driver_died_goes_on_by_the_id_of_its_run(ci: Ci) -> None:
+    other = "web:v1" if ci.image() == "web:v2" else "web:v2"
+    ci.write(*bodies(other))
+    earlier, process = ci.last, ci.start(*ci.words, "-p", "take_over=unknown", "--approve", "any")
+
+    def driver() -> int | None:
+        journal = ci.last / "journal.jsonl"
+        lines = journal.read_text().splitlines() if ci.last != earlier and journal.exists() else []
+        return next((json.loads(line)["pid"] for line in lines if '"waiting"' in line), None)
+
+    try:
+        os.kill(until(driver, 60), signal.SIGKILL)
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 4, said
+    code, said = ci.opslib("runs", "resume", ci.last.name)
+
+    assert (code, ci.image()) == (0, other), said
+    assert ci.opslib("runs", "resume", ci.last.name)[0] == 3, "it has ended"
+
+
 def test_no_value_of_a_secret_is_written_anywhere(ci: Ci) -> None:
     written = [p for p in (ci.folder / "runs").rglob("*") if p.is_file()]
 

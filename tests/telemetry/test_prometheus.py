@@ -196,27 +196,23 @@ def test_a_name_with_dots_finds_what_the_server_calls_otherwise():
     assert sorted(frame["name"]) == names
 
 
-def test_services_are_asked_for_by_their_names_there_and_come_with_ours():
+def test_services_come_with_our_names_and_all_that_is_told_of_them():
     theirs = {"label": "destination_workload", "value": "payment-svc"}
     services = {"payment": {"metrics": theirs}, "risk": {"metrics": "risk-api"}, "ledger": {}}
-    fake = Fake([
-        ({**REQUESTS, "destination_workload": "payment-svc", "source_workload": "order"}, counting(NOW_MS, NOW_MS)),
-        ({**REQUESTS, "destination_workload": "risk-api", "source_workload": "payment-svc"}, counting(NOW_MS, NOW_MS)),
-        ({**CPU, "app": "ledger"}, counting(NOW_MS, NOW_MS)),
-    ])  # fmt: skip
-    metrics = source(fake, services=services)
+    of_mesh = {**REQUESTS, "source_workload": "order", "destination_workload": "payment-svc"}
+    of_kubelet = {"__name__": "container_memory_rss", "pod": "payment-svc-7c9d8b6f5-x2x4z", "job": "kubelet"}
+    to_risk = {**REQUESTS, "source_workload": "payment-svc", "destination_workload": "risk-api"}
+    all_of_them = [of_mesh, of_kubelet, to_risk, {**CPU, "app": "ledger"}]
+    metrics = source(Fake([(one, counting(NOW_MS, NOW_MS)) for one in all_of_them]), services=services)
     asked = window(NOW_MS, NOW_MS + 1)
 
     assert set(metrics.metrics(asked).frame["service_name"]) == {"payment", "risk", "ledger"}
-    payment = metrics.metrics(asked, services=["payment"])
-    assert list(payment.frame["service_name"]) == ["payment"]
-    assert 'destination_workload=~"payment\\\\-svc"' in payment.note.query
-    risk = metrics.metrics(asked, services=["risk"])
-    assert list(risk.frame["service_name"]) == ["risk"]
-    assert json.loads(risk.frame["labels"][0]) == {
-        "destination_workload": "risk",
-        "source_workload": "payment",
-    }
+    payment = metrics.metrics(asked, services=["payment"]).frame
+    assert list(payment["name"]) == ["container_memory_rss", "istio_requests_total"]
+    risk = metrics.metrics(asked, services=["risk"]).frame
+    assert [json.loads(text) for text in risk["labels"]] == [
+        {"destination_workload": "risk", "source_workload": "payment"}
+    ]
 
 
 @pytest.mark.parametrize("asked", [{}, {"names": []}, {"services": []}, {"services": ["nobody"]}])
@@ -266,7 +262,7 @@ def test_a_range_of_more_points_than_we_take_is_cut_and_it_is_said(monkeypatch):
 
     assert told(found.frame) == [(ms, float(ms)) for ms in range(NOW_MS, NOW_MS + 15_000)]
     assert found.note.truncated
-    assert "more than 15,000 points" in found.note.warnings[0]
+    assert "more than 15,000 samples" in found.note.warnings[0]
 
 
 def test_a_range_without_a_step_cannot_be_asked():
@@ -318,6 +314,12 @@ def test_exemplars_lead_to_traces():
     assert "http_server_request_duration" in fake.asked[0][1]["query"]
 
 
+def test_an_exemplar_that_is_no_number_is_told():
+    odd = {"labels": {"trace_id": "a1"}, "value": "many", "timestamp": NOW_MS / 1000}
+    with pytest.raises(SourceError, match="no number"):
+        source(Fake(exemplars=[{"exemplars": [odd]}])).exemplars("x", window(NOW_MS, NOW_MS + 1))
+
+
 def test_a_server_that_knows_no_exemplars_has_none():
     fake = Fake()
     fake.instead = {"query_exemplars": lambda: answer({"status": "success", "data": None})}
@@ -327,15 +329,12 @@ def test_a_server_that_knows_no_exemplars_has_none():
 
 def test_connect_reads_the_table_of_a_source():
     settings = SourceSettings("prometheus", "https://prometheus.example", {"match": ["up"]})
-    environment = Environment(
-        "prod", namespace="shop", services={"a": {"metrics": {"label": "app", "value": "b"}}}
-    )
+    environment = Environment("prod", namespace="shop")
 
     metrics = connect(settings, environment, "prod, metrics", Clock())
 
     assert metrics.selectors()[1:] == ["up"]
     assert 'namespace=~"shop|"' in metrics.selectors()[0]
-    assert 'app=~"b"' in metrics.selectors(services=["a"])[0]
 
 
 @pytest.mark.parametrize(

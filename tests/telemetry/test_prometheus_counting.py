@@ -162,6 +162,7 @@ def test_classic_quantiles(q, buckets, found):
         (0.5, [(-4, 0), (-1, 10), (INF, 10)], -2.0),
         (0.9, [(1, 0), (2, 5), (INF, 10)], math.nan),  # beyond all buckets are observations of NaN
         (0.25, [(1, 0), (4, 5), (INF, 10)], 2.0),
+        (0.5, [(1, 0), (4, 5), (INF, 10)], 4.0),  # they are no reason to come from above
     ],
 )
 def test_native_quantiles(q, buckets, found):

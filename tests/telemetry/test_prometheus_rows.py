@@ -6,7 +6,7 @@ import pytest
 
 from opslib.core.settings import Environment
 from opslib.telemetry.prometheus.answers import Histogram, Series, times_ns
-from opslib.telemetry.prometheus.naming import bound_text, matching, naming, plain_name
+from opslib.telemetry.prometheus.naming import bound_text, naming, plain_name, selector
 from opslib.telemetry.prometheus.rows import Gathered, frame_of
 
 
@@ -87,9 +87,9 @@ def test_bounds_are_written_as_in_a_capture(text, written):
     assert bound_text(text) == written
 
 
-def test_what_only_prometheus_3_takes_is_quoted():
-    assert matching("service.name", ["a.b", 'c"d']) == '"service.name"=~"a\\\\.b|c\\"d"'
-    assert matching("app", ["x"]) == 'app=~"x"'
+def test_selectors_are_quoted_as_promql_reads_them():
+    assert selector('a|b"c', "") == '{__name__=~"a|b\\"c"}'
+    assert selector("a", "my-shop") == '{__name__=~"a",namespace=~"my\\\\-shop|"}'
     assert plain_name("http.server/duration") == "http_server_duration"
 
 

@@ -7,7 +7,7 @@ tell bears their own name there: it belongs to the workload that its labels or i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,7 +27,6 @@ _OWNERS = ("deployment", "statefulset", "daemonset")
 # an ordinal
 _SUFFIX = re.compile(r"(?:(?:-[bcdfghjklmnpqrstvwxz2456789]{6,10})?-[bcdfghjklmnpqrstvwxz2456789]{5}|-\d+)$")
 _MESH_LABELS = {"source_workload", "destination_workload", "destination_service_name"}
-_PLAIN = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 
 # Which metrics are asked for: those whose names the diagnosis understands, with dots (Prometheus 3) or underscores
 USUAL = (
@@ -84,17 +83,6 @@ class Naming:
         found = found.rpartition("/")[2]
         return self.renamed.get(found, found)
 
-    def matchers(self, services: Sequence[str] | None) -> list[str]:
-        """Return the matchers that bring at least what is asked of these services: one series may fit several."""
-        by_label: dict[str, list[str]] = {}
-        for name, label, value in self.mapped:
-            if services is not None and name in services:
-                by_label.setdefault(label, []).append(value)
-        known = {name for name, _, _ in self.mapped}
-        if services is None or not known.issuperset(services):
-            return [""]
-        return [matching(label, values) for label, values in sorted(by_label.items())]
-
 
 def _first(metric: Mapping[str, str], labels: Iterable[str]) -> str | None:
     """Return the first value that tells something; Istio writes what it does not know as `unknown`."""
@@ -122,18 +110,10 @@ def naming(environment: Environment, where: str) -> Naming:
     return Naming(tuple(mapped), renamed)
 
 
-def selector(names: str, namespace: str, matcher: str = "") -> str:
+def selector(names: str, namespace: str) -> str:
     """Return the selector of the metrics that a pattern names, of a namespace or without the label of one."""
-    inside = [f"__name__=~{quoted(names)}"]
-    if namespace:
-        inside.append(f"namespace=~{quoted(f'{re.escape(namespace)}|')}")
-    return "{" + ",".join([*inside, *([matcher] if matcher else [])]) + "}"
-
-
-def matching(label: str, values: Iterable[str]) -> str:
-    """Return the matcher of one of some values; a label's name that only Prometheus 3 takes is quoted."""
-    known = label if _PLAIN.fullmatch(label) else quoted(label)
-    return f"{known}=~{quoted('|'.join(map(re.escape, sorted(values))))}"
+    own = f",namespace=~{quoted(f'{re.escape(namespace)}|')}" if namespace else ""
+    return f"{{__name__=~{quoted(names)}{own}}}"
 
 
 def quoted(text: str) -> str:

@@ -20,7 +20,16 @@ from opslib.core.evidence import SourceNote
 from opslib.core.ids import TRACE_BYTES, hex_id
 from opslib.core.windows import Window
 from opslib.telemetry.http import Http
-from opslib.telemetry.prometheus.answers import Said, Series, TooMuchError, ask, query, seconds, times_ns
+from opslib.telemetry.prometheus.answers import (
+    Said,
+    Series,
+    TooMuchError,
+    ask,
+    numbers,
+    query,
+    seconds,
+    times_ns,
+)
 from opslib.telemetry.prometheus.naming import USUAL, Naming, plain_name, selector
 from opslib.telemetry.prometheus.rows import Gathered, frame_of
 from opslib.telemetry.prometheus.units import units
@@ -63,7 +72,7 @@ class PrometheusMetrics:
 
         A name with dots finds what servers before Prometheus 3 call the same with underscores, and is given back.
         """
-        selectors = self.selectors(names, services)
+        selectors = self.selectors(names)
         gathered, warnings, whole = self._raw(selectors, window)
         frame = frame_of(gathered.lines(), self.naming, units(self.http))
         if services is not None:
@@ -72,10 +81,7 @@ class PrometheusMetrics:
             asked = {plain_name(name): name for name in names} | {name: name for name in names}
             frame = frame.assign(name=frame["name"].map(asked))
             frame = frame[frame["name"].notna()]
-        if not whole or len(frame) > MAX_ROWS:
-            frame, whole = frame.iloc[:MAX_ROWS], False
-            warnings.append(f"more than {MAX_ROWS:,} samples of metrics match; the oldest were read")
-        return self._frame(frame, f"{'; '.join(selectors)} in {window}", warnings, truncated=not whole)
+        return self._frame(frame, f"{'; '.join(selectors)} in {window}", warnings, whole=whole)
 
     def range_query(self, expr: str, window: Window, step_s: float) -> Frame:
         """Evaluate PromQL at each step of [start, end). Raises SourceError, and UsageError for no step."""
@@ -84,8 +90,8 @@ class PrometheusMetrics:
             raise UsageError(f"a step of {step_s:g} s", hint="a step is at least a millisecond: step_s = 15")
         first, warnings, gathered = _last_before(window.start_ns) + 1, list[str](), Gathered()
         points = (_last_before(window.end_ns) - first) // step + 1
-        begun = range(0, points, MAX_POINTS)
-        for point in begun:
+        point = 0
+        while point < points and gathered.samples <= MAX_ROWS:
             ends = (point, min(point + MAX_POINTS, points) - 1)
             start, end = (seconds(first + number * step) for number in ends)
             # without `nocache`, VictoriaMetrics moves both ends
@@ -93,13 +99,10 @@ class PrometheusMetrics:
             said = query(self.http, "query_range", params)
             gathered.add(said.data)
             warnings += said.warnings
-            if gathered.samples > MAX_ROWS and point != begun[-1]:
-                warnings.append(f"more than {MAX_ROWS:,} points; the oldest were read")
-                break
+            point += MAX_POINTS
         frame = frame_of(gathered.lines(), self.naming, lambda _: None)
-        whole = gathered.samples <= MAX_ROWS
         text = f"{expr} in {window}, every {step_s:g} s"
-        return self._frame(frame.iloc[:MAX_ROWS], text, warnings, truncated=not whole)
+        return self._frame(frame, text, warnings, whole=point >= points)
 
     def instant(self, expr: str, at_ns: int | None = None) -> Frame:
         """Evaluate PromQL at one time, by default now; a range brings its raw samples. Raises SourceError."""
@@ -108,7 +111,7 @@ class PrometheusMetrics:
         gathered = Gathered()
         gathered.add(said.data)
         frame = frame_of(gathered.lines(), self.naming, lambda _: None)
-        return self._frame(frame, expr, said.warnings, truncated=False)
+        return self._frame(frame, expr, said.warnings)
 
     def exemplars(self, name: str, window: Window, services: Sequence[str] | None = None) -> Frame:
         """Return the observations of a metric that name their trace: time_unix_nano, service_name, value, trace_id.
@@ -129,22 +132,23 @@ class PrometheusMetrics:
         for one in said.data:
             service = self.naming.place(one.series_labels).service
             times = times_ns([found.timestamp for found in one.exemplars]).tolist()
-            for time, found in zip(times, one.exemplars, strict=True):
+            values = numbers([found.value for found in one.exemplars]).tolist()
+            for time, value, found in zip(times, values, one.exemplars, strict=True):
                 told = next((found.labels[label] for label in _TRACE_LABELS if label in found.labels), None)
                 trace = hex_id(told, TRACE_BYTES, short_hex=True)
                 if trace and time in window and (services is None or service in services):
-                    rows.add((time, service or "", float(found.value), trace))
+                    rows.add((time, service or "", value, trace))
         frame = pd.DataFrame(sorted(rows), columns=["time_unix_nano", "service_name", "value", "trace_id"])
-        return self._frame(frame, f"exemplars of {text} in {window}", said.warnings, truncated=False)
+        return self._frame(frame, f"exemplars of {text} in {window}", said.warnings)
 
-    def selectors(
-        self, names: Sequence[str] | None = None, services: Sequence[str] | None = None
-    ) -> list[str]:
-        """Return what is asked for: the names, else the usual metrics and `match`."""
-        pattern = USUAL if names is None else _pattern(names)
-        matchers = self.naming.matchers(services) if pattern else ()
-        usual = [selector(pattern, self.namespace, matcher) for matcher in matchers]
-        return [*usual, *(self.match if names is None else ())]
+    def selectors(self, names: Sequence[str] | None = None) -> list[str]:
+        """Return what is asked for: the names, else the usual metrics and `match`. Whose they are is told here.
+
+        One label may say so of a mesh's series and another of the kubelet's, so services are no matchers.
+        """
+        if names is None:
+            return [selector(USUAL, self.namespace), *self.match]
+        return [selector(_pattern(names), self.namespace)] if names else []
 
     def _raw(self, selectors: Sequence[str], window: Window) -> tuple[Gathered, list[str], bool]:
         """Return samples, warnings, and whether it is all there is."""
@@ -172,10 +176,13 @@ class PrometheusMetrics:
             self.http, "query", {"query": f"{text}[{until_ms - after_ms}ms]", "time": seconds(until_ms)}
         )
 
-    def _frame(self, frame: pd.DataFrame, text: str, warnings: Iterable[str], *, truncated: bool) -> Frame:
-        where = self.http.endpoint
-        told = tuple(dict.fromkeys(warnings))[:_WARNINGS]
-        note = SourceNote("metric", where.kind, where.url, text, len(frame), truncated, told)
+    def _frame(self, frame: pd.DataFrame, text: str, warnings: Iterable[str], *, whole: bool = True) -> Frame:
+        """Return the rows, the oldest of too many, and the note of how they were obtained."""
+        told, where = list(dict.fromkeys(warnings))[:_WARNINGS], self.http.endpoint
+        if not whole or len(frame) > MAX_ROWS:
+            frame, whole = frame.iloc[:MAX_ROWS], False
+            told.append(f"more than {MAX_ROWS:,} samples match; the oldest were read")
+        note = SourceNote("metric", where.kind, where.url, text, len(frame), not whole, tuple(told))
         return Frame(frame.reset_index(drop=True), note)
 
 
