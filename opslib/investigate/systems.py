@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
 
 from opslib.core.checks import Check
 from opslib.core.clock import Clock, SystemClock
@@ -14,6 +14,7 @@ from opslib.core.windows import Window
 from opslib.investigate.cause import Question, ask
 from opslib.investigate.servicemap import check_names, names_in
 from opslib.investigate.windows import LOOK_BACK_NS
+from opslib.telemetry.backends import check_servers
 
 # what an investigation cannot say without a signal
 _LOST = {
@@ -37,33 +38,22 @@ def check_systems(
 
 
 def _checks(question: Question, clock: Clock) -> Iterator[Check]:
-    sources = question.sources
-    signals: dict[str, Any] = {
-        "traces": sources.traces,
-        "logs": sources.logs,
-        "metrics": sources.metrics,
-        "changes": sources.changes,
-    }
+    environment = question.environment
+    for signal, lost in _LOST.items():
+        if getattr(environment, signal) is None:
+            yield Check(signal, Outcome.NO_DATA, "no source is named", lost)
     broken = False
-    for signal, source in signals.items():
-        if source is None:
-            yield Check(signal, Outcome.NO_DATA, "no source is named", _LOST[signal])
-        elif hasattr(source, "check"):
-            for check in _guarded(signal, source):
-                broken |= check.outcome is Outcome.ERROR
-                yield check
+    for signal, check in check_servers(environment, clock):
+        if check.outcome in {Outcome.ERROR, Outcome.FAIL}:
+            broken = True
+            yield replace(check, hint=f"{check.hint}; {_LOST[signal]}" if check.hint else _LOST[signal])
+        else:
+            yield check
     if broken:
         yield Check("service map", Outcome.NO_DATA, "not asked: a system does not answer", "mend it first")
         return
     now_ns = clock.now_ns()
     try:
-        yield from check_names(question.environment, names_in(sources, Window(now_ns - LOOK_BACK_NS, now_ns)))
+        yield from check_names(environment, names_in(question.sources, Window(now_ns - LOOK_BACK_NS, now_ns)))
     except OpslibError as error:
         yield Check("service map", Outcome.ERROR, str(error), error.hint)
-
-
-def _guarded(signal: str, source: Any) -> Iterator[Check]:
-    try:
-        yield from source.check()
-    except OpslibError as error:
-        yield Check(signal, Outcome.ERROR, str(error), f"{error.hint}; {_LOST[signal]}")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from opslib.core.checks import Check
 from opslib.core.clock import Clock, SystemClock
-from opslib.core.errors import UsageError, near_names
+from opslib.core.errors import OpslibError, UsageError, near_names
+from opslib.core.outcome import Outcome
 from opslib.core.settings import Environment, SourceSettings
 from opslib.telemetry.capture import Capture, open_capture
 from opslib.telemetry.protocols import Sources
@@ -33,9 +36,11 @@ def connect(environment: Environment, clock: Clock | None = None) -> Sources:
     def source(signal: str, settings: SourceSettings | None) -> Any:
         if settings is None:
             return None
-        where = f"environment {environment.name!r}, {signal}"
+        where = _where(environment, signal)
         if settings.kind != "capture":
-            return _server(signal, settings, environment, where, clock or SystemClock())
+            return _package(signal, settings, where).connect(
+                settings, environment, where, clock or SystemClock()
+            )
         path, live = _capture_options(settings, where)
         folder = path if environment.origin is None else environment.origin.parent / path
         if (folder, live) not in captures:
@@ -56,7 +61,25 @@ def connect_capture(path: str | Path) -> Sources:
     return Sources(capture, capture, capture, capture)
 
 
-def _server(signal: str, settings: SourceSettings, environment: Environment, where: str, clock: Clock) -> Any:
+def check_servers(environment: Environment, clock: Clock) -> Iterator[tuple[str, Check]]:
+    """Yield what each server of an environment says of itself, with its signal; one that fails leaves the others."""
+    named = {signal: getattr(environment, signal) for signal in SERVERS}
+    for signal, settings in named.items():
+        if settings is None or settings.kind == "capture":
+            continue
+        where = _where(environment, signal)
+        try:
+            found = _package(signal, settings, where).check(settings, environment, where, clock)
+        except OpslibError as error:
+            found = (Check(signal, Outcome.ERROR, str(error), error.hint),)
+        yield from ((signal, check) for check in found)
+
+
+def _where(environment: Environment, signal: str) -> str:
+    return f"environment {environment.name!r}, {signal}"
+
+
+def _package(signal: str, settings: SourceSettings, where: str) -> Any:
     kinds = SERVERS[signal]
     if settings.kind not in kinds:
         raise UsageError(
@@ -64,8 +87,7 @@ def _server(signal: str, settings: SourceSettings, environment: Environment, whe
             hint=near_names(settings.kind, {"capture", *kinds}),
         )
     # loaded when asked: each brings a client that the others do not need
-    module = importlib.import_module(f"opslib.telemetry.{kinds[settings.kind]}")
-    return module.connect(settings, environment, where, clock)
+    return importlib.import_module(f"opslib.telemetry.{kinds[settings.kind]}")
 
 
 def _capture_options(settings: SourceSettings, where: str) -> tuple[Path, bool]:

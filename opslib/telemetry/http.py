@@ -6,6 +6,7 @@ that says what came instead. Credentials come by reference and stand in no messa
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ class Http:
             trust_env=False,  # a proxy of the environment is for the outside, and these are our own servers
             transport=transport,
         )
+        weakref.finalize(self, self._client.close)  # nobody ends a source: its connections end with it
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Answer:
         """Ask by GET; values of `params` may be lists."""

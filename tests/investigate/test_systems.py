@@ -8,20 +8,25 @@ from opslib.core.errors import SourceError
 from opslib.core.evidence import SourceNote
 from opslib.core.outcome import Outcome
 from opslib.core.settings import Settings
-from opslib.investigate import cause, check_systems
-from opslib.telemetry import Sources
+from opslib.investigate import check_systems
+from opslib.telemetry import backends
 from opslib.telemetry.protocols import Frame
 from opslib.testing import ManualClock
 
 
 class System:
-    def __init__(self, name, *, error=None):
-        self.name, self.error = name, error
+    """A package of telemetry: what it connects to, and how that is."""
 
-    def check(self):
+    def __init__(self, *, error=None):
+        self.error = error
+
+    def connect(self, settings, environment, where, clock):
+        return self
+
+    def check(self, settings, environment, where, clock):
         if self.error:
             raise SourceError(self.error, hint="is it running?")
-        return (Check(self.name, Outcome.PASS, f"{self.name} 1.2.3 answers"),)
+        return (Check(settings.kind, Outcome.PASS, f"{settings.kind} 1.2.3 answers"),)
 
     def services(self, window):
         return ("payment",)
@@ -32,25 +37,28 @@ class System:
 
 @pytest.fixture
 def asked(tmp_path, monkeypatch):
-    (tmp_path / "opslib.toml").write_text("[environments.prod.services.payment]\n")
+    (tmp_path / "opslib.toml").write_text(
+        "[environments.prod]\ntraces = {kind = 'jaeger'}\nlogs = {kind = 'elasticsearch'}\n"
+        "[environments.prod.services.payment]\n"
+    )
 
-    def ask(*systems):
-        monkeypatch.setattr(cause, "connect", lambda environment, clock: Sources(*systems))
+    def ask(**systems):
+        monkeypatch.setattr(backends, "_package", lambda signal, settings, where: systems[settings.kind])
         return check_systems("prod", settings=Settings(cwd=tmp_path), clock=ManualClock())
 
     return ask
 
 
 def test_every_system_tells_and_the_names_are_compared(asked):
-    found = asked(System("jaeger"), System("elasticsearch"))
+    found = asked(jaeger=System(), elasticsearch=System())
     assert [(c.name, c.outcome) for c in found] == [
-        ("jaeger", Outcome.PASS), ("elasticsearch", Outcome.PASS), ("metrics", Outcome.NO_DATA),
-        ("changes", Outcome.NO_DATA), ("service map", Outcome.PASS),
+        ("metrics", Outcome.NO_DATA), ("changes", Outcome.NO_DATA), ("jaeger", Outcome.PASS),
+        ("elasticsearch", Outcome.PASS), ("service map", Outcome.PASS),
     ]  # fmt: skip
 
 
 def test_one_that_is_gone_leaves_the_others_to_tell_and_says_what_is_lost(asked):
-    found = {c.name: c for c in asked(System("jaeger"), System("logs", error="cannot connect"))}
+    found = {c.name: c for c in asked(jaeger=System(), elasticsearch=System(error="cannot connect"))}
     assert found["jaeger"].outcome is Outcome.PASS
     assert found["logs"].outcome is Outcome.ERROR
     assert "is it running?; without logs nothing says why calls fail" in found["logs"].hint

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from opslib.core.checks import Check
 from opslib.core.clock import Clock
 from opslib.core.errors import UsageError
 from opslib.core.settings import Environment, SourceSettings
 from opslib.telemetry.endpoint import endpoint
 from opslib.telemetry.http import Http
-from opslib.telemetry.prometheus.checks import check
+from opslib.telemetry.prometheus import checks
 from opslib.telemetry.prometheus.counting import increase, quantile
 from opslib.telemetry.prometheus.naming import naming
 from opslib.telemetry.prometheus.source import PrometheusMetrics
@@ -29,3 +30,8 @@ def connect(
     found = endpoint(settings, where, frozenset({"match"}), environment.origin)
     http = Http(found, clock=clock)
     return PrometheusMetrics(http, clock, naming(environment, where), environment.namespace, tuple(match))
+
+
+def check(settings: SourceSettings, environment: Environment, where: str, clock: Clock) -> tuple[Check, ...]:
+    """Return what `opslib doctor` says of the metric server. Raises UsageError as `connect`."""
+    return checks.check(connect(settings, environment, where, clock), tuple(environment.services))
