@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from measure import ROOT
 
@@ -22,6 +22,7 @@ from opslib.core.windows import Window, Windows
 from opslib.telemetry.jaeger import backend
 from opslib.telemetry.jaeger.dialects import Search
 
+T = TypeVar("T")
 SERVERS = ROOT / "tests/stack/telemetry"
 MS, S = 10**6, 10**9
 LENGTH_NS = 600 * S
@@ -48,12 +49,16 @@ class Loaded:
     payment_ns: dict[str, int]
 
 
+def missing() -> str:
+    """Return why no Jaeger can be started, if so; it is not built here: that takes minutes."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "opslib-stack"
+    build = (SERVERS / "build").relative_to(ROOT)
+    return "" if any(cache.glob("jaeger-*")) else f"Jaeger is not built: {build} jaeger"
+
+
 @contextmanager
 def server(folder: Path) -> Iterator[dict[str, Any]]:
-    """Start a Jaeger, and end it. Raises FileNotFoundError where it was not built."""
-    cache = Path.home() / ".cache/opslib-stack"
-    if not any(cache.glob("jaeger-*")):
-        raise FileNotFoundError(f"Jaeger is not built: {(SERVERS / 'build').relative_to(ROOT)} jaeger")
+    """Start a Jaeger, and end it."""
     state = ("--state", str(folder))
     up = subprocess.run([SERVERS / "up", *state, "jaeger"], check=True, capture_output=True, text=True)
     try:
@@ -118,36 +123,72 @@ def _send(otlp: str, spans: dict[str, list[dict[str, Any]]]) -> None:
         answer.read()
 
 
-def measure(folder: Path, traces: int = 20_000) -> dict[str, Any]:
-    """Load, then ask for the slowest calls of payment and for both halves of the window; recall is of the true slowest."""
+@dataclass(frozen=True)
+class Figures:
+    """Recalls are shares of the true slowest; questions are requests."""
+
+    traces: int
+    recall: float
+    naive_recall: float
+    questions: int
+    coverage: str
+    slowest_s: float
+    naive_s: float
+    fetch_s: float
+    fetched_spans: int
+    selection: str
+
+
+def measure(folder: Path, traces: int = 20_000) -> Figures:
+    """Load, then ask for the slowest calls of payment, and for both halves of the window."""
     with server(folder) as running:
         loaded = load(running["otlp"], traces)
         settings = SourceSettings("jaeger", running["url"], {"max_traces": 100_000, "budget_s": 600})
-        jaeger = backend(settings, Environment("bench"), "bench", SystemClock())
-        _settled(jaeger, loaded)
+        asked = backend(settings, Environment("bench"), "bench", SystemClock())
+        _settled(asked, loaded)
         true = {t for t, _ in sorted(loaded.payment_ns.items(), key=lambda item: -item[1])[:SLOWEST]}
-        begin = time.perf_counter()
-        slowest = jaeger.slowest("payment", loaded.window, SLOWEST)
-        slowest_s = time.perf_counter() - begin
-        begin = time.perf_counter()
-        naive = jaeger.dialect.search(Search("payment", loaded.window, NAIVE)).trace_ids()
-        naive_s = time.perf_counter() - begin
-        begin = time.perf_counter()
+        slowest_s, slowest = _timed(lambda: asked.slowest("payment", loaded.window, SLOWEST))
+        naive_s, naive = _timed(
+            lambda: asked.dialect.search(Search("payment", loaded.window, NAIVE)).trace_ids()
+        )
         middle = loaded.window.start_ns + loaded.window.length_ns // 2
         halves = Windows(Window(middle, loaded.window.end_ns), Window(loaded.window.start_ns, middle))
-        fetched = jaeger.fetch(halves, lambda _: None)
-        return {
-            "traces": traces,
-            "recall": len(true & set(slowest.durations["trace_id"])) / SLOWEST,
-            "naive_recall": len(true & naive) / SLOWEST,
-            "questions": slowest.tail.asked,
-            "coverage": slowest.tail.coverage(),
-            "slowest_s": slowest_s,
-            "naive_s": naive_s,
-            "fetch_s": time.perf_counter() - begin,
-            "fetched_spans": fetched.note.rows,
-            "selection": fetched.selection["incident"],
-        }
+        fetch_s, fetched = _timed(lambda: asked.fetch(halves, lambda _: None))
+        return Figures(
+            traces,
+            len(true & set(slowest.durations["trace_id"])) / SLOWEST,
+            len(true & naive) / SLOWEST,
+            slowest.tail.asked,
+            slowest.tail.coverage(),
+            slowest_s,
+            naive_s,
+            fetch_s,
+            fetched.note.rows,
+            fetched.selection["incident"],
+        )
+
+
+def _timed(ask: Callable[[], T]) -> tuple[float, T]:
+    begin = time.perf_counter()
+    answer = ask()
+    return time.perf_counter() - begin, answer
+
+
+def rows(found: Figures) -> Iterator[tuple[str, str, str, str]]:
+    """Yield what, ours, the naive query's, and a note."""
+    yield (
+        f"slowest {SLOWEST} of payment among {found.traces:,} traces (peer: one query, limit {NAIVE:,})",
+        f"recall {100 * found.recall:.0f} %, {found.slowest_s:.1f} s, {found.questions} questions",
+        f"recall {100 * found.naive_recall:.0f} %, {found.naive_s:.1f} s",
+        found.coverage,
+    )
+    rate = found.fetched_spans / found.fetch_s
+    yield (
+        f"fetch both windows, {found.traces:,} traces",
+        f"{found.fetch_s:.1f} s, {rate:,.0f} spans/s",
+        "",
+        found.selection,
+    )
 
 
 def _settled(jaeger: Any, loaded: Loaded) -> None:
@@ -158,7 +199,3 @@ def _settled(jaeger: Any, loaded: Loaded) -> None:
             return
         time.sleep(0.1)
     raise TimeoutError("Jaeger does not show what was sent to it")
-
-
-if __name__ == "__main__":
-    print(json.dumps(measure(Path(sys.argv[1]), int(sys.argv[2]))))

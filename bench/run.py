@@ -23,6 +23,7 @@ import cluster
 import far
 import figure
 import generate
+import jaeger
 import jaeger_files
 import psutil
 import release
@@ -163,6 +164,14 @@ class Bench:
         for what, ours, limit in cluster.rows(cluster.measure(self.folder / "cluster")):
             yield Row(what, ours, note=limit)
 
+    def jaeger(self) -> Iterator[Row]:
+        """The slowest calls of a service from a Jaeger, beside one query of 1,500 traces; and both windows whole."""
+        if why := jaeger.missing():
+            yield Row("jaeger", "skipped", note=why)
+            return
+        for what, ours, peer, note in jaeger.rows(jaeger.measure(self.folder / "jaeger")):
+            yield Row(what, ours, peer, note=note)
+
     def _stages(self, found: Run, spans: int) -> Iterator[Row]:
         timings = found.json.get("timings", {})
         for stage, seconds in timings.items():
@@ -221,7 +230,7 @@ def table(rows: list[Row]) -> str:
 
 
 def main() -> int:
-    names = ("starts", "imports", "scaling", "shapes", "cluster", "manifests", "accuracy")
+    names = ("starts", "imports", "scaling", "shapes", "cluster", "manifests", "jaeger", "accuracy")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", choices=names, help="run these rows only; may be repeated")
     parser.add_argument(

@@ -34,10 +34,11 @@ _LATER_NS = (
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How many traces a window holds, as far as a look at its middle tells, and how many rows each has."""
+    """How many traces a window holds, as far as a look at its middle tells, how many rows each has; questions asked."""
 
     traces: float
     rows_each: float
+    asked: int
 
 
 def look(dialect: Dialect, service: str, window: Window) -> Load:
@@ -49,7 +50,7 @@ def look(dialect: Dialect, service: str, window: Window) -> Load:
         answer = asking.ask(Window(middle, middle + width))
         found, full = answer.found, answer.full
         traces, tried = len(found.trace_ids()), tried + 1
-        load = Load(traces * window.length_ns / width, found.rows / max(traces, 1))
+        load = Load(traces * window.length_ns / width, found.rows / max(traces, 1), tried)
         if tried == 8 or (full and width < 1_000) or (not full and traces >= _ENOUGH):
             return load
         if full:
@@ -139,7 +140,11 @@ class Fetching:
 
 def _together(loads: Iterable[Load]) -> Load:
     known = list(loads)
-    return Load(sum(load.traces for load in known), max([1.0, *(load.rows_each for load in known)]))
+    return Load(
+        sum(load.traces for load in known),
+        max([1.0, *(load.rows_each for load in known)]),
+        sum(load.asked for load in known),
+    )
 
 
 def _widened(window: Window, services: Sequence[str]) -> Window:

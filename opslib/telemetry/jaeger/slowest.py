@@ -142,6 +142,7 @@ class Hunt:
     def _first_bar(self) -> int:
         """Return a duration that a few more than n calls exceed, by what a sample of the window's calls takes."""
         load = look(self.dialect, self.top.service, self.top.window)
+        self.top.asked += load.asked
         width = max(1000, int(self.top.window.length_ns * _IN_PIECE / max(load.traces, 1)))
         asking = Asking(self.dialect, self.top.service, 4 * _IN_PIECE)
         sample: list[int] = []
