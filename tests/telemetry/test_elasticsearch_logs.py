@@ -283,7 +283,7 @@ def test_no_index_is_said_and_no_error():
     assert found.frame.empty
     assert found.note.warnings == ("no index matches filebeat-*",)
     timeless = read(FakeElastic(mapping={"message": TEXT}))
-    assert timeless.note.warnings == ("no index of filebeat-* has the field @timestamp",)
+    assert timeless.note.warnings == ("no index of filebeat-* has times in @timestamp",)
 
 
 def test_indices_that_disagree_on_a_type_are_said_and_asked_by_phrase():

@@ -126,7 +126,7 @@ class ElasticsearchLogs:
         if not fields.indices:
             warnings.append(f"no index matches {self.server.index}")
         elif not fields.time_types:
-            warnings.append(f"no index of {self.server.index} has the field {self.time}")
+            warnings.append(f"no index of {self.server.index} has times in {self.time}")
         where = self.server.http.endpoint
         return SourceNote(
             "log",
