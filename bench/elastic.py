@@ -1,4 +1,4 @@
-"""Elasticsearch with log documents made up for it, and `python elastic.py export|patterns URL`: opslib asks it.
+"""Elasticsearch with log documents made up for it, and `python elastic.py URL export|patterns`: opslib asks it.
 
 Export reads every document as rows; patterns compares a 15-minute incident with the 15 minutes before. Each prints JSON.
 """
@@ -8,10 +8,15 @@ from __future__ import annotations
 import json
 import os
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from opslib.core.clock import SystemClock
@@ -19,12 +24,14 @@ from opslib.core.settings import Environment, SourceSettings
 from opslib.core.windows import NS_PER_S, Window, Windows
 from opslib.telemetry.elasticsearch import connect
 
+DOCUMENTS = 1_000_000
 INDEX = "opslib-bench-logs"
 START_S = 1_769_828_400
 HALF_S = 900
 BASELINE, INCIDENT = (
     Window((START_S + k * HALF_S) * NS_PER_S, (START_S + (k + 1) * HALF_S) * NS_PER_S) for k in (0, 1)
 )
+STACK = Path(__file__).resolve().parents[1] / "tests/stack/telemetry"
 VARIABLE = "OPSLIB_TEST_ELASTICSEARCH"
 KEYWORD = {"type": "keyword", "ignore_above": 1024}
 MAPPING = {
@@ -106,39 +113,52 @@ def ask(url: str, method: str, path: str, body: str = "") -> dict:
 
 
 def fill(url: str, count: int) -> None:
-    """Make the index anew unless it has as many documents."""
+    """Make the index anew unless it has as many documents; what the server has kept of answers is forgotten."""
     try:
-        if ask(url, "GET", f"/{INDEX}/_count")["count"] == count:
-            return
-        ask(url, "DELETE", f"/{INDEX}")
-    except OSError:
-        pass  # there is none
+        there = ask(url, "GET", f"/{INDEX}/_count")["count"]
+    except HTTPError:
+        there = -1
+    if there != count:
+        if there >= 0:
+            ask(url, "DELETE", f"/{INDEX}")
+        _index(url, count)
+    ask(url, "POST", f"/{INDEX}/_cache/clear")
+
+
+def _index(url: str, count: int) -> None:
     settings = {"number_of_shards": 2, "number_of_replicas": 0, "refresh_interval": "-1"}
     ask(url, "PUT", f"/{INDEX}", json.dumps({"settings": settings, "mappings": {"properties": MAPPING}}))
-    batch: list[str] = []
+    lines = documents(count)
     with ThreadPoolExecutor(2) as senders:
-        sent = []
-        for text in documents(count):
-            batch += ('{"create":{}}', text)
-            if len(batch) >= 20_000:
-                sent.append(senders.submit(ask, url, "POST", f"/{INDEX}/_bulk", "\n".join(batch) + "\n"))
-                batch = []
-                if len(sent) > 3:
-                    assert not sent.pop(0).result()["errors"]
-        if batch:
-            sent.append(senders.submit(ask, url, "POST", f"/{INDEX}/_bulk", "\n".join(batch) + "\n"))
-        assert not any(answer.result()["errors"] for answer in sent)
+        while batch := list(islice(lines, 20_000)):  # two halves at once, and no more in memory
+            halves = [f'{{"create":{{}}}}\n{text}\n' for text in batch]
+            sent = senders.map(
+                lambda half: ask(url, "POST", f"/{INDEX}/_bulk", "".join(half)), (halves[::2], halves[1::2])
+            )
+            assert not any(answer["errors"] for answer in sent)
     ask(url, "POST", f"/{INDEX}/_forcemerge?max_num_segments=4")
     ask(url, "POST", f"/{INDEX}/_refresh")
 
 
-def where() -> tuple[str, str]:
-    """Return the URL of a server, and why there is none where there is none."""
-    url = os.environ.get(VARIABLE, "")
-    return url, "" if url else f"no Elasticsearch: set {VARIABLE}, or start the one of tests/stack"
+@contextmanager
+def server(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the URL of a server, started in `folder` for it where it is built, and why there is none where there is none."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    if VARIABLE in os.environ:
+        yield os.environ[VARIABLE].rstrip("/"), ""
+    elif not list((cache / "opslib-stack").glob("elasticsearch-*")):
+        yield "", f"no Elasticsearch: tests/stack/telemetry/build elasticsearch, or set {VARIABLE}"
+    else:
+        up = subprocess.run(
+            [STACK / "up", "--state", folder, "elasticsearch"], check=True, stdout=subprocess.PIPE
+        )
+        try:
+            yield json.loads(up.stdout)["elasticsearch"]["url"], ""
+        finally:
+            subprocess.run([STACK / "down", "--state", folder], check=True)
 
 
-def main(what: str, url: str) -> None:
+def main(url: str, what: str) -> None:
     settings = SourceSettings("elasticsearch", url, {"index": INDEX, "timeout_s": 60})
     source = connect(settings, Environment("bench"), "bench", SystemClock())
     begin = time.perf_counter()

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import accuracy
 import cluster
+import elastic
 import far
 import figure
 import generate
@@ -172,6 +173,24 @@ class Bench:
         for what, ours, peer, note in jaeger.rows(jaeger.measure(self.folder / "jaeger")):
             yield Row(what, ours, peer, note=note)
 
+    def elastic(self) -> Iterator[Row]:
+        """Logs of Elasticsearch: all of them beside the official client's scan, and their patterns without reading them."""
+        with elastic.server(self.folder / "elastic") as (url, why):
+            if why:
+                yield Row("elastic", "skipped", note=why)
+                return
+            elastic.fill(url, elastic.DOCUMENTS)
+            ask = (*python(str(ROOT / "bench/elastic.py")), url)
+            found = run(*ask, "patterns")  # the first time, before the server has kept anything
+            took = f"{found.json.get('s', 0):.1f} s ({found.cpu_s:.1f} CPU here)"
+            row = self._row(f"log patterns of {elastic.DOCUMENTS:,} documents", found, took)
+            yield replace(row, note=row.note or f"{found.json['rows']} patterns, limit 10 s, 300 MB")
+            peer = (*python(str(PEERS / "scan.py")), url, elastic.INDEX)
+            pairs = [(run(*ask, "export"), run(*peer)) for _ in range(min(self.times, 2))]
+            ours, theirs = (quickest(several) for several in zip(*pairs, strict=True))
+            what = f"export {elastic.DOCUMENTS:,} log documents (peer: helpers.scan)"
+            yield self._against(what, ours, theirs, elastic.DOCUMENTS, unit="documents")
+
     def _stages(self, found: Run, spans: int) -> Iterator[Row]:
         timings = found.json.get("timings", {})
         for stage, seconds in timings.items():
@@ -230,7 +249,7 @@ def table(rows: list[Row]) -> str:
 
 
 def main() -> int:
-    names = ("starts", "imports", "scaling", "shapes", "cluster", "manifests", "jaeger", "accuracy")
+    names = "starts imports scaling shapes cluster manifests jaeger elastic accuracy".split()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", choices=names, help="run these rows only; may be repeated")
     parser.add_argument(

@@ -41,6 +41,7 @@ class FakeElastic:
         self.page_limit = page_limit
         self.pits, self.pit_count, self.rotate = {}, 0, False
         self.requests, self.searches, self.moods = [], [], []
+        self.missing_shards = 0
         self.status, self.ahead_s = "green", 0
         self.found_moods = []  # functions that change an answer to a search
 
@@ -73,7 +74,8 @@ class FakeElastic:
         pit_path = "_search/point_in_time" if self.opensearch else "_pit"
         key = "pit_id" if self.opensearch else "id"
         if method == "POST" and path.endswith(f"/{pit_path}"):
-            return httpx2.Response(200, json={key: self.new_pit()}, headers=headers)
+            shards = {"total": 3, "failed": self.missing_shards}
+            return httpx2.Response(200, json={key: self.new_pit(), "_shards": shards}, headers=headers)
         if method == "DELETE" and path == f"/{pit_path}":
             gone = [body["id"]] if key == "id" else body["pit_id"]
             for pit in gone:
@@ -242,7 +244,11 @@ class FakeElastic:
             for document in documents:
                 for value in self.values(document, how[kind]["field"]) or missing:
                     at.setdefault(value, []).append(document)
-            return {"buckets": [{"key": k, **inner(found)} for k, found in at.items()][: how[kind]["size"]]}
+            told, size = [{"key": k, **inner(found)} for k, found in at.items()], how[kind]["size"]
+            return {
+                "buckets": told[:size],
+                "sum_other_doc_count": sum(one["doc_count"] for one in told[size:]),
+            }
         if kind == "filters":
             told = how[kind]["filters"]
             if isinstance(told, dict):

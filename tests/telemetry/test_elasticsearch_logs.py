@@ -268,14 +268,30 @@ def test_a_server_that_forgets_at_once_is_given_up():
         (httpx2.Response(400, json={"error": {"reason": "No mapping found for [x]"}}), "No mapping found"),
         (httpx2.Response(429, content=b"circuit breaker"), "circuit breaker"),
         (httpx2.Response(200, json={"hits": {"hits": "none"}}), "not its protocol"),
+        (httpx2.Response(200, json={"hits": {"hits": [{"_source": {}}]}}), "without their time"),
     ],
 )
 def test_what_is_no_answer_is_a_source_error_and_the_point_in_time_is_given_back(answer, said):
     fake = FakeElastic([document()])
-    fake.moods = [lambda _: answer] * 9
+    fake.moods = [None, *[lambda _: answer] * 9]
     with pytest.raises(SourceError, match=said):
         read(fake)
     assert fake.pits == {}
+
+
+def test_a_point_in_time_of_some_shards_is_said():
+    fake = FakeElastic([document()], opensearch="3.8.0")
+    fake.missing_shards = 1
+    note = read(fake).note
+    assert (note.truncated, note.warnings) == (True, ("1 of 3 shards did not answer",))
+
+
+def test_an_index_that_appears_later_is_found():
+    fake = FakeElastic([document()], {})
+    logs = logs_of(fake)
+    assert logs.logs(WINDOW).frame.empty
+    fake.mapping = ECS
+    assert bodies(logs.logs(WINDOW)) == ["paid"]
 
 
 def test_no_index_is_said_and_no_error():
@@ -283,7 +299,7 @@ def test_no_index_is_said_and_no_error():
     assert found.frame.empty
     assert found.note.warnings == ("no index matches filebeat-*",)
     timeless = read(FakeElastic(mapping={"message": TEXT}))
-    assert timeless.note.warnings == ("no index of filebeat-* has the field @timestamp",)
+    assert timeless.note.warnings == ("no index of filebeat-* has times in @timestamp",)
 
 
 def test_indices_that_disagree_on_a_type_are_said_and_asked_by_phrase():

@@ -114,6 +114,23 @@ def test_lines_that_no_query_can_tell_apart_are_estimated_and_said_to_be(documen
     assert "" in found.frame["pattern"].tolist()
 
 
+def test_no_more_words_are_asked_for_than_a_server_takes(documents, monkeypatch):
+    small(monkeypatch, sample=60, clauses=8)
+    fake = FakeElastic(documents)
+    found = logs_of(fake).log_patterns(WINDOWS).frame
+    asked = [str(search.get("aggs")) for search in fake.searches if "filters" in str(search.get("aggs"))]
+    assert all(text.count("match_phrase") + text.count("intervals'") <= 3 for text in asked)
+    assert asked
+    assert found["count_incident"].sum() == found["count_baseline"].sum() == 400
+    assert 0 < found["exact"].sum() < len(found)
+
+
+def test_services_beyond_those_that_are_told_apart_are_still_counted(documents, monkeypatch):
+    small(monkeypatch, sample=60, split=1)
+    found = logs_of(FakeElastic(documents)).log_patterns(WINDOWS).frame
+    assert found["count_incident"].sum() == found["count_baseline"].sum() == 400
+
+
 def test_few_messages_in_a_keyword_are_counted_whole(documents, captured, monkeypatch):
     small(monkeypatch, sample=0)
     for mapping in (ECS | {"message": KEYWORD}, ECS | {"message.keyword": KEYWORD}):

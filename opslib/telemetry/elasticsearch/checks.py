@@ -82,7 +82,7 @@ def _health(source: ElasticsearchLogs, clock: Clock) -> Iterator[Check]:
 
 def _newest(source: ElasticsearchLogs, snapshot: Snapshot, now_ns: int) -> Check:
     body = {"size": 0, "query": _ALL, "aggs": {"newest": {"max": {"field": source.time}}}}
-    value = snapshot.ask({**body, "track_total_hits": False}).aggregations.get("newest", {}).get("value")
+    value = snapshot.ask({**body, "track_total_hits": False}).told("newest", "value")
     if value is None:
         return Check("newest log record", Outcome.NO_DATA, "there is none", "is anything shipped there?")
     age_ns = now_ns - int(value) * NS_PER_MS
@@ -99,8 +99,9 @@ def _of_services(
     names = sorted(services)
     asked = {name: source.fields.service(name) for name in names}
     aggs: Clause = {"services": {"filters": {"filters": asked}}} if names else {}
-    found = snapshot.ask({"size": 0, "query": recent, "aggs": aggs, "track_total_hits": False}).aggregations
-    silent = [name for name in names if not found["services"]["buckets"][name]["doc_count"]]
+    found = snapshot.ask({"size": 0, "query": recent, "aggs": aggs, "track_total_hits": False})
+    told = found.told("services", "buckets") or {}
+    silent = [name for name in names if not told.get(name, {}).get("doc_count")]
     statement = (
         f"{len(names) - len(silent)} of {len(names)} services of the map have log records of the last 15 min"
     )

@@ -28,6 +28,7 @@ from opslib.telemetry.elasticsearch.documents import (
 
 NS_PER_MS = 1_000_000
 _WORDS = frozenset({"text", "match_only_text"})
+_TIMES = frozenset({"date", "date_nanos"})
 _NUMBERS = frozenset({"byte", "short", "integer", "long", "unsigned_long"})
 _OBJECTS = frozenset({"object", "nested"})
 
@@ -183,11 +184,13 @@ def read_fields(
         for name in types
         if name in counted or f"{name}.keyword" in counted
     }
-    conflicts = sorted(name for name, found in types.items() if len(found) > 1 and name != time)
+    conflicts = sorted(
+        name for name, found in types.items() if len(found) > 1 and not (name == time and found <= _TIMES)
+    )
     return Fields(
         indices,
         time,
-        types.get(time, frozenset()),
+        types.get(time, frozenset()) & _TIMES,
         Shape(*map(there, (MESSAGE, LEVEL, TRACE, SPAN, POD, SERVICE))),
         naming,
         exact,

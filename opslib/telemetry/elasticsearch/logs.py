@@ -15,9 +15,10 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from opslib.core.errors import SourceError
 from opslib.telemetry.elasticsearch.documents import Row, exact_times, rows_of
 from opslib.telemetry.elasticsearch.fields import NS_PER_MS, Clause, Fields
-from opslib.telemetry.elasticsearch.server import ExpiredError, Hit, Snapshot
+from opslib.telemetry.elasticsearch.server import ExpiredError, Found, Hit, Snapshot
 
 PAGE = 10_000  # documents: as many as an index gives at once, unless it is set otherwise
 _CUTS = 2_000  # of the time that has documents, at most
@@ -45,9 +46,9 @@ def extent(snapshot: Snapshot, query: Clause, fields: Fields) -> Extent:
         },
         "track_total_hits": False,
     }
-    found = snapshot.ask(body).aggregations
-    total = int(_number(found, "count"))
-    return Extent(total, int(_number(found, "min")), int(_number(found, "max"))) if total else Extent(0)
+    found = snapshot.ask(body)
+    total, first, last = (int(found.told(name, "value") or 0) for name in ("count", "min", "max"))
+    return Extent(total, first, last)
 
 
 def read(
@@ -100,7 +101,7 @@ def _slices(
     found = snapshot.ask({"size": 0, "query": query, "aggs": {"cut": cut}, "track_total_hits": False})
     slices: list[tuple[int, int]] = []
     held = taken = 0
-    for bucket in found.aggregations["cut"]["buckets"]:
+    for bucket in found.told("cut", "buckets") or ():
         start, count = int(bucket["key"]), int(bucket["doc_count"])
         if slices and held + count <= PAGE:
             slices[-1] = (slices[-1][0], start + step)
@@ -127,7 +128,7 @@ def _hits(snapshot: Snapshot, query: Clause, fields: Fields, start_ns: int, end_
     lost = 0
     while True:
         try:
-            page = snapshot.page(_page(snapshot, query, fields, (start_ns, end_ns), after)).hits.hits
+            page = _placed(snapshot.page(_page(snapshot, query, fields, (start_ns, end_ns), after)))
         except ExpiredError:
             lost += 1
             if lost > _REOPENED:
@@ -142,6 +143,14 @@ def _hits(snapshot: Snapshot, query: Clause, fields: Fields, start_ns: int, end_
         after, lost = page[-1].sort, 0
 
 
+def _placed(found: Found) -> list[Hit]:
+    if all(len(hit.sort) == 2 and isinstance(hit.sort[0], int) for hit in found.hits.hits):
+        return found.hits.hits
+    raise SourceError(
+        "the log server sent documents without their time", hint="is it an Elasticsearch or an OpenSearch?"
+    )
+
+
 def _page(
     snapshot: Snapshot, query: Clause, fields: Fields, bounds_ns: tuple[int, int], after: list[Any]
 ) -> dict[str, Any]:
@@ -153,8 +162,3 @@ def _page(
         "track_total_hits": False,
     }
     return {**body, "search_after": after} if after else body
-
-
-def _number(found: dict[str, Any], name: str) -> float:
-    value = found.get(name, {}).get("value")
-    return value if isinstance(value, int | float) else 0.0

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate, islice
+from operator import sub
 from typing import Any, TypeVar
 
 from opslib.diagnosis.logpatterns import pattern
@@ -22,7 +24,7 @@ from opslib.telemetry.logtables import PatternCount
 
 _SAMPLE = 2_000  # lines of a window
 _ROUNDS = 5
-_NEW = 60  # patterns of a round; the server bounds the clauses of a query
+_CLAUSES = 800  # words that are asked for at once: OpenSearch takes 1,024 clauses, Elasticsearch more
 _WORDS = 2  # that a pattern has at least, to be asked for
 _DISTINCT = 50_000  # messages of a keyword field that are read one by one
 _SEEN = 5  # lines of a sample, for its pattern to be estimated
@@ -100,7 +102,7 @@ def _by_message(snapshot: Snapshot, queries: list[Clause], fields: Fields, tally
     how = {"field": fields.exact[name]}
     for query in queries:
         found = snapshot.ask({"size": 0, "query": query, "aggs": {"distinct": {"cardinality": how}}})
-        if found.aggregations["distinct"]["value"] > _DISTINCT:
+        if (found.told("distinct", "value") or 0) > _DISTINCT:
             return False
     message = {name: {"terms": {**how, "missing_bucket": True}}}
     for window, query in enumerate(queries):
@@ -120,7 +122,8 @@ def _told_apart(
     families: dict[Runs, Family] = {}
     samples = _each(lambda query: draw(snapshot, query, fields), queries)
     for _ in range(_ROUNDS):
-        new = [family for family in _families(samples) if family.runs not in families]
+        room = _CLAUSES - sum(map(weight, families))
+        new = [family for family in _families(samples, room) if family.runs not in families]
         if all(sample.whole for sample in samples) or not new or not fields.words:
             break
         families |= {family.runs: family for family in new}
@@ -140,8 +143,8 @@ def draw(snapshot: Snapshot, query: Clause, fields: Fields) -> Sample:
     return Sample(max(found.total.value if found.total else 0, len(rows)), rows)
 
 
-def _families(samples: list[Sample]) -> list[Family]:
-    """Return the commonest patterns of the samples that can be asked for."""
+def _families(samples: list[Sample], room: int) -> list[Family]:
+    """Return the commonest patterns of the samples that can be asked for, of no more words than there is room for."""
     lines = Counter(row[2] for sample in samples for row in sample.rows)
     seen: Counter[str] = Counter()
     examples: dict[str, str] = {}
@@ -154,9 +157,11 @@ def _families(samples: list[Sample]) -> list[Family]:
         runs = runs_of(text)
         if weight(runs) >= _WORDS:
             by_runs.setdefault(runs, []).append(text)
+    room_after = accumulate((weight(runs) for runs in by_runs), sub, initial=room)
     return [
         Family(runs, texts[0], tuple(examples[text] for text in texts))
-        for runs, texts in list(by_runs.items())[:_NEW]
+        for (runs, texts), left in zip(by_runs.items(), islice(room_after, 1, None), strict=True)
+        if left >= 0
     ]
 
 
@@ -176,7 +181,7 @@ def _counted(
 
     def count(query: Clause) -> list[tuple[Key, int, str, bool]]:
         body = {"size": 0, "query": query, "aggs": aggs, "track_total_hits": False}
-        buckets = snapshot.ask(body).aggregations["families"]["buckets"]
+        buckets = snapshot.ask(body).told("families", "buckets") or ()
         return [
             (
                 (*told_by(key, fields), one.pattern),
@@ -184,8 +189,8 @@ def _counted(
                 one.examples[0],
                 one.alike and not any(taken[at + 1 :]),
             )
-            for at, (one, taken, bucket) in enumerate(zip(families, takes, buckets, strict=True))
-            for key, number in _leaves(bucket, {}, fields)
+            for at, (one, taken, bucket) in enumerate(zip(families, takes, buckets, strict=False))
+            for key, number in _leaves(bucket, {})
         ]
 
     return _each(count, queries if families else []) or [[] for _ in queries]
@@ -207,21 +212,17 @@ def _split(names: list[str], fields: Fields) -> Clause:
     return inner
 
 
-def _leaves(
-    bucket: Mapping[str, Any], key: dict[str, Any], fields: Fields
-) -> Iterator[tuple[dict[str, Any], int]]:
+def _leaves(bucket: Mapping[str, Any], key: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
     """Yield the innermost keys of a bucket with their counts."""
-    below = [
-        (name, told["buckets"])
-        for name, told in bucket.items()
-        if isinstance(told, dict) and "buckets" in told
-    ]
+    below = [(name, told) for name, told in bucket.items() if isinstance(told, dict) and "buckets" in told]
     if not below:
         yield key, int(bucket["doc_count"])
-    for name, buckets in below:
-        for one in buckets:
+    for name, told in below:
+        for one in told["buckets"]:
             value = None if one["key"] in ("", -1) else one["key"]
-            yield from _leaves(one, {**key, name: value}, fields)
+            yield from _leaves(one, {**key, name: value})
+        if told.get("sum_other_doc_count"):  # of values beyond those that were asked for
+            yield key, int(told["sum_other_doc_count"])
 
 
 def _remaining(sample: Sample, tally: Tally, window: int) -> None:

@@ -62,10 +62,10 @@ def grouped(
     for _ in range(_PAGES):
         how = {"sources": sources, "size": _PAGE, **after}
         body = {"size": 0, "query": query, "aggs": {"groups": {"composite": how}}, "track_total_hits": False}
-        page = snapshot.ask(body).aggregations.get("groups", {})
-        buckets = page.get("buckets", [])
+        page = snapshot.ask(body)
+        buckets, last = page.told("groups", "buckets") or [], page.told("groups", "after_key")
         found += [(bucket["key"], int(bucket["doc_count"])) for bucket in buckets]
-        if len(buckets) < _PAGE or "after_key" not in page:
+        if len(buckets) < _PAGE or not last:
             return found, False
-        after = {"after": page["after_key"]}
+        after = {"after": last}
     return found, True

@@ -58,6 +58,23 @@ class Found(msgspec.Struct):
     shards: _Shards = msgspec.field(name="_shards", default_factory=_Shards)
     pit_id: str | None = None
 
+    def told(self, name: str, key: str) -> Any:
+        """Return what an aggregation tells; None where there is no shard to aggregate."""
+        told = self.aggregations.get(name)
+        return told.get(key) if isinstance(told, dict) else None
+
+
+class _Opened(msgspec.Struct):
+    """A new point in time; OpenSearch opens one also where it cannot reach all shards."""
+
+    id: str = ""
+    pit_id: str = ""
+    shards: _Shards = msgspec.field(name="_shards", default_factory=_Shards)
+
+    @property
+    def pit(self) -> str:
+        return self.id or self.pit_id
+
 
 class ExpiredError(Exception):
     """The server has dropped the point in time; another one is open now."""
@@ -137,16 +154,15 @@ class Server:
             with suppress(SourceError):  # it ends by itself, and the error to tell is the first one
                 self.http.delete(f"/{self.dialect.path}", self.dialect.closing(opened.pit))
 
-    def open(self) -> str:
-        """Open a point in time and return its id."""
+    def open(self) -> _Opened:
+        """Open a point in time."""
         answer = self.http.post(
             f"{self._path}/{self.dialect.path}", {}, {"keep_alive": KEEP_ALIVE, "ignore_unavailable": "true"}
         )
-        told = _good(answer).json()
-        pit = told.get(self.dialect.key) if isinstance(told, dict) else None
-        if not isinstance(pit, str):
+        opened: _Opened = _good(answer).json(_Opened)
+        if not opened.pit:
             raise SourceError(f"{answer.said} opened no point in time: {answer.excerpt()}")
-        return pit
+        return opened
 
 
 _ABSENT = {"ignore_unavailable": "true", "allow_no_indices": "true"}
@@ -158,9 +174,9 @@ class Snapshot:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._lock = threading.Lock()
-        self.pit = server.open()
         self.tie_break = server.dialect.tie_break
         self.amiss: dict[str, None] = {}  # in the order in which it was first met
+        self.pit = self._opened()
 
     def page(self, body: Mapping[str, Any]) -> Found:
         """Ask once, with the newest id. Raises ExpiredError, another point in time being open then."""
@@ -173,12 +189,17 @@ class Snapshot:
         except ExpiredError:
             with self._lock:
                 if self.pit == used:
-                    self.pit = self._server.open()
+                    self.pit = self._opened()
             raise
         with self._lock:
             self.pit = found.pit_id or self.pit
-            self.amiss.update(dict.fromkeys(_amiss(found)))
+            self.amiss |= dict.fromkeys(_amiss(found.shards, timed_out=found.timed_out))
         return found
+
+    def _opened(self) -> str:
+        opened = self._server.open()
+        self.amiss |= dict.fromkeys(_amiss(opened.shards, timed_out=False))
+        return opened.pit
 
     def ask(self, body: Mapping[str, Any]) -> Found:
         """Ask what needs no place in an order: again, where the point in time was gone."""
@@ -195,13 +216,13 @@ class Snapshot:
         )
 
 
-def _amiss(found: Found) -> Iterator[str]:
-    if found.timed_out:
+def _amiss(shards: _Shards, *, timed_out: bool) -> Iterator[str]:
+    if timed_out:
         yield "the server ran out of time and answered in part"
-    if found.shards.failed:
-        reasons = {_reason(failure) for failure in found.shards.failures}
+    if shards.failed:
+        reasons = {_reason(failure) for failure in shards.failures}
         why = f": {'; '.join(sorted(reasons))}" if reasons else ""
-        yield f"{found.shards.failed} of {found.shards.total} shards did not answer{why}"
+        yield f"{shards.failed} of {shards.total} shards did not answer{why}"
 
 
 def _reason(failure: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 
 import pandas as pd
 
@@ -29,12 +28,15 @@ class ElasticsearchLogs:
 
     def __init__(self, server: Server, naming: Naming, time: str = "@timestamp") -> None:
         self.server, self.naming, self.time = server, naming, time
+        self._fields: Fields | None = None
 
-    @cached_property
+    @property
     def fields(self) -> Fields:
-        """What the mappings say, asked for once. Raises SourceError."""
-        indices, caps = self.server.field_caps(asked_names(self.time, self.naming))
-        return read_fields(indices, caps, self.time, self.naming)
+        """What the mappings say, asked for until there are records. Raises SourceError."""
+        if self._fields is None or not self._fields.time_types:
+            indices, caps = self.server.field_caps(asked_names(self.time, self.naming))
+            self._fields = read_fields(indices, caps, self.time, self.naming)
+        return self._fields
 
     def logs(
         self,
@@ -126,7 +128,7 @@ class ElasticsearchLogs:
         if not fields.indices:
             warnings.append(f"no index matches {self.server.index}")
         elif not fields.time_types:
-            warnings.append(f"no index of {self.server.index} has the field {self.time}")
+            warnings.append(f"no index of {self.server.index} has times in {self.time}")
         where = self.server.http.endpoint
         return SourceNote(
             "log",
