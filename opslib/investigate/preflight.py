@@ -15,7 +15,7 @@ from opslib.core.errors import OpslibError, near_names
 from opslib.core.evidence import SpanBlock
 from opslib.core.outcome import Outcome
 from opslib.core.settings import Settings
-from opslib.core.windows import Window, Windows
+from opslib.core.windows import NS_PER_S, Window, Windows
 from opslib.core.words import duration, share
 from opslib.diagnosis import calls_of
 from opslib.investigate.cause import Question, ask
@@ -24,6 +24,7 @@ from opslib.telemetry.capture import Capture
 
 MIN_CALLS = 20
 _LOGS = 20_000
+_SERVERS_NS = 120 * NS_PER_S  # each span comes over the network, and the question itself fetches more
 
 
 def preflight(
@@ -65,7 +66,8 @@ def _sources(question: Question) -> Iterator[Check]:
         )
         return
     yield _fresh(question, extent)
-    recent = Window(max(extent.start_ns, extent.end_ns - LOOK_BACK_NS), extent.end_ns)
+    back_ns = LOOK_BACK_NS if isinstance(traces, Capture) else _SERVERS_NS
+    recent = Window(max(extent.start_ns, extent.end_ns - back_ns), extent.end_ns)
     yield from _other_signals(question, recent)
     if question.service is not None:
         yield _known(question.service, traces.services())
