@@ -249,7 +249,17 @@ def table(rows: list[Row]) -> str:
 
 
 def main() -> int:
-    names = "starts imports scaling shapes cluster manifests jaeger elastic accuracy".split()
+    names = [
+        "starts",
+        "imports",
+        "scaling",
+        "shapes",
+        "cluster",
+        "manifests",
+        "jaeger",
+        "elastic",
+        "accuracy",
+    ]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", choices=names, help="run these rows only; may be repeated")
     parser.add_argument(
