@@ -33,7 +33,7 @@ def steady(traces=240, every=S // 2, **more):
         {"write_id": str.upper},
         {"write_id": lambda text: text.lstrip("0")},
     ],
-    ids=str,
+    ids=["v3", "camel", "needs a name", "says nothing", "legacy", "seven at most", "upper case", "unpadded"],
 )
 def test_every_trace_comes_once_whatever_the_server_speaks(how):
     spans = steady()
