@@ -12,7 +12,8 @@ from opslib.core.errors import SourceError, UsageError
 from opslib.core.outcome import Outcome
 from opslib.core.settings import Environment, SourceSettings
 from opslib.core.windows import Window
-from opslib.telemetry.prometheus import check, connect
+from opslib.telemetry.prometheus import connect
+from opslib.telemetry.prometheus.checks import check
 from opslib.telemetry.prometheus import source as source_module
 from tests.telemetry.prometheus_fake import NOW_MS, Clock, Fake, answer, source
 

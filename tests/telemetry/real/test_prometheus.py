@@ -16,7 +16,8 @@ from opslib.core.errors import SourceError
 from opslib.core.outcome import Outcome
 from opslib.core.settings import Environment, SourceSettings
 from opslib.core.windows import Window
-from opslib.telemetry.prometheus import check, connect, increase, quantile
+from opslib.telemetry.prometheus import connect, increase, quantile
+from opslib.telemetry.prometheus.checks import check
 from opslib.telemetry.prometheus.answers import query
 from tests.telemetry.real.remote_write import Native, Sent, remote_write
 
