@@ -13,8 +13,8 @@ from opslib.core.outcome import Outcome
 from opslib.core.settings import Environment, SourceSettings
 from opslib.core.windows import Window
 from opslib.telemetry.prometheus import connect
-from opslib.telemetry.prometheus.checks import check
 from opslib.telemetry.prometheus import source as source_module
+from opslib.telemetry.prometheus.checks import check
 from tests.telemetry.prometheus_fake import NOW_MS, Clock, Fake, answer, source
 
 MS = 1_000_000

@@ -17,8 +17,8 @@ from opslib.core.outcome import Outcome
 from opslib.core.settings import Environment, SourceSettings
 from opslib.core.windows import Window
 from opslib.telemetry.prometheus import connect, increase, quantile
-from opslib.telemetry.prometheus.checks import check
 from opslib.telemetry.prometheus.answers import query
+from opslib.telemetry.prometheus.checks import check
 from tests.telemetry.real.remote_write import Native, Sent, remote_write
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(3600)]  # a server may be built first
