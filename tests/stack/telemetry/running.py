@@ -67,8 +67,7 @@ def up(state: State, names: Iterable[str], options: Options, ports: Mapping[str,
                 for name, (place, process) in started.items():
                     _wait(state, name, place, process)
             except FailedError:
-                for _, process in started.values():
-                    process.end()
+                processes.end(process for _, process in started.values())
                 raise
         return shown(state)
 
@@ -130,10 +129,11 @@ def down(state: State, names: Iterable[str] = ()) -> None:
     with state.locked():
         known = state.known()
         chosen = [name for name in (list(names) or known) if name in known]
-        for name in sorted(chosen, key=lambda name: not SERVERS[name].needs):
-            said = state.read(name)
-            if said:
-                Process(said["pid"], said["ticks"]).end()
+        for depends in (True, False):
+            wave = [name for name in chosen if bool(SERVERS[name].needs) is depends]
+            running = [said for name in wave if (said := state.read(name))]
+            processes.end(Process(said["pid"], said["ticks"]) for said in running)
+        for name in chosen:
             (state.folder / f"{name}.json").unlink()
             shutil.rmtree(state.folder / name, ignore_errors=True)
         if not state.known():

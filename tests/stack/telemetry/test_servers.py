@@ -258,8 +258,8 @@ def test_a_server_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
 def test_a_pid_that_came_back_is_not_ended(tmp_path: Path) -> None:
     process = processes.start(["sleep", "60"], tmp_path / "log", {})
     try:
-        Process(process.pid, process.ticks + 1).end()
+        processes.end([Process(process.pid, process.ticks + 1)])
         assert process.lives()
     finally:
-        process.end()
+        processes.end([process])
     assert not process.lives()
