@@ -7,14 +7,13 @@ deadline, somebody's intent to abort), the revision from before is put back, and
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from opslib.core.changes import Journal, has_intent
 from opslib.core.clock import Clock
-from opslib.core.errors import OpslibError, RefusedError
+from opslib.core.errors import ConflictError, ForbiddenError, OpslibError, RefusedError
 from opslib.core.outcome import Outcome
 from opslib.core.plan import Plan, Step
 from opslib.kube import Cluster, Object, Ref, ref_of
@@ -152,8 +151,12 @@ def led_back(
 
 def _put_back(way: Way, ref: Ref, order: Order) -> str:
     """Give the order that leads back, and watch it; return what failed, an empty text where nothing did."""
-    with suppress(RefusedError):  # it is there already: the write never arrived, or somebody was quicker
+    try:
         carry_out_now(way.cluster, lambda: edit_of(way.cluster, ref, order, way.clock))
+    except (ForbiddenError, ConflictError) as error:
+        return str(error)
+    except RefusedError:
+        pass  # it is there already: the write never arrived, or somebody was quicker
     if order.action not in ROLLING:
         return ""
     result = rollout_status(way.cluster, ref, way.clock, wait=way.wait, progress=way.tell)
