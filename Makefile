@@ -8,7 +8,7 @@ SCENARIO ?= risk-cpu
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo lab test test-unit test-processes test-notebooks test-real test-full kubernetes-up kubernetes-down telemetry-up telemetry-down bench lint format clean
+.PHONY: help install demo lab test test-unit test-processes test-notebooks test-real test-full coverage kubernetes-up kubernetes-down telemetry-up telemetry-down bench lint format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -33,7 +33,7 @@ test-unit: .venv/.dev
 	$(PYTEST) tests -m "not lab and not kernel and not browser and not full and not real" -n 2 --dist loadfile
 
 test-processes: .venv/.dev
-	$(PYTEST) tests -m "(lab or kernel) and not browser and not full and not real" -p no:randomly
+	$(PYTEST) tests -m "(lab or kernel) and not browser and not full and not real" -p no:randomly -n 2 --dist loadfile
 
 # The notebooks run cell by cell on a lab of their own that is broken in a known way.
 test-notebooks: .venv/.dev
@@ -59,6 +59,9 @@ telemetry-down: ## end them, and take away what they wrote
 
 test-full: .venv/.dev ## the long matrices: every scenario, again and again
 	$(PYTEST) tests -m full -p no:randomly -s --timeout 1800
+
+coverage: .venv/.dev ## which lines and branches of opslib the tests of `make test` leave out; takes twice as long
+	$(PYTEST) tests -m "not browser and not full and not real" -p no:randomly -n 2 --dist loadfile --timeout 300 --cov
 
 bench: .venv/.dev ## side by side with peers, one table
 	@$(BIN)/python bench/run.py

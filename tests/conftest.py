@@ -6,10 +6,25 @@ import sys
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 sys.path.insert(0, str(Path(__file__).parent / "stack/telemetry"))
 
 from servers import servers  # noqa: F401 - a fixture for all of them
+
+# They count or time what comes of a load: none runs beside another.
+MEASURING = ("tests/conformance/test_shop.py", "tests/lab/test_demo.py", "tests/lab/test_lab_processes.py")
+
+
+class Apart(LoadFileScheduling):
+    """Under `--dist loadfile` the tests of a file run on one worker, and all that measure on the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "measuring" if nodeid.startswith(MEASURING) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> Apart | None:
+    return Apart(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_configure() -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from opslib.core.clock import Clock
+from opslib.core.clock import Clock, SystemClock
 from opslib.core.errors import RefusedError
 from opslib.core.journal import append_line, read_lines
 
@@ -23,6 +23,7 @@ JOURNAL, INTENTS, LOCK = "journal.jsonl", "intents.jsonl", "driver.lock"
 CLOSED = frozenset({"finished", "rolled_back", "aborted"})
 ENDED = CLOSED | {"rollback_failed", "not_resumed"}
 ASKED_BACK, ASKED_ON = "asked_back", "asked_on"  # written before a driver is started anew
+_TRIES, _LOOK_S = 10, 0.02
 Intent = Literal["abort"]
 
 
@@ -33,6 +34,9 @@ class Journal:
         self._path, self._clock = folder / JOURNAL, clock
         self._seq = len(list(read_lines(self._path)))
         self._safe = 0  # lines that are on the disk for certain
+        if self._path.exists() and self._path.read_bytes()[-1:] not in {b"", b"\n"}:
+            with self._path.open("a") as torn:  # by a crash; the next line is to be one
+                torn.write("\n")
         self._writing, self._syncing = threading.Lock(), threading.Lock()
 
     def write(self, phase: str, **more: Any) -> None:
@@ -84,26 +88,43 @@ def forget_intents(folder: Path) -> None:
 
 
 @contextmanager
-def driving(folder: Path) -> Iterator[None]:
+def driving(folder: Path, clock: Clock | None = None) -> Iterator[None]:
     """Be the driver of a change. Raises RefusedError where another process is."""
-    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+    with _lock(folder) as handle:
+        for _ in range(_TRIES):  # who looks for a driver has the lock for a moment
+            if _is_taken(handle, fcntl.LOCK_EX):
+                break
+            (clock or SystemClock()).sleep(_LOOK_S)
+        else:
             raise RefusedError(
                 f"another process drives the change in {folder.name}",
                 hint="watch it: opslib runs show --follow",
-            ) from None
+            )
         yield
+
+
+def is_driven(folder: Path) -> bool:
+    """Tell whether a driver is at work; any number may look at once."""
+    try:
+        with _lock(folder) as handle:
+            return not _is_taken(handle, fcntl.LOCK_SH)
+    except OSError:
+        return True
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[int]:
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        yield handle
     finally:
         os.close(handle)
 
 
-def is_driven(folder: Path) -> bool:
-    """Tell whether a driver is at work."""
+def _is_taken(handle: int, how: int) -> bool:
+    """Take the lock if it is free, and tell whether it is ours now."""
     try:
-        with driving(folder):
-            return False
-    except (RefusedError, OSError):
-        return True
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

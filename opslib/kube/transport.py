@@ -51,11 +51,12 @@ def in_cluster() -> tuple[PoolTransport, str] | None:
     found = _configuration()
     try:
         config.load_incluster_config(found)
-    except config.ConfigException as error:
+        namespace = (_IN_CLUSTER.parent / "namespace").read_text(encoding="utf-8").strip()
+    except (config.ConfigException, OSError, ValueError) as error:  # a missing file, or one that is no text
         raise UsageError(
             f"cannot use the service account: {error}", hint="set kube_context or kubeconfig"
         ) from error
-    return PoolTransport(found), (_IN_CLUSTER.parent / "namespace").read_text(encoding="utf-8").strip()
+    return PoolTransport(found), namespace
 
 
 def _configuration() -> Any:

@@ -27,7 +27,7 @@ from opslib.manifests.plan import SetPlan
 from opslib.manifests.previous import Previous, keep, kept, previous_of, refs_of
 from opslib.manifests.serving import Serving, Smoke, await_serving, smoke, smoke_by_proxy, smoke_paths
 from opslib.manifests.trouble import Restarts, restarts_of
-from opslib.manifests.updating import AbortedError, Ended, Way, rollout_record, served_record
+from opslib.manifests.updating import AbortedError, Ended, Way, led_back, rollout_record, served_record
 from opslib.manifests.waiting import Rollout, rollout_status
 from opslib.manifests.workloads import KINDS, look_at
 
@@ -201,16 +201,8 @@ def go_back(
     way: Way, back: Mapping[str, Any], reason: str, details: Mapping[str, Any] | None = None
 ) -> Ended:
     """Put the set from before back, and watch it. The outcome says whether it is there again."""
-    told = dict(details or {})
-    way.journal.write("rolling_back", text=reason, back=dict(back))
-    try:
-        failed = _put_back(way, Ref.of_identity(back["inventory"]), back)
-    except OpslibError as error:
-        failed = str(error)
-    if failed:
-        text = f"{reason}; the way back failed: {failed}"
-        return Ended("rollback_failed", Outcome.ROLLBACK_FAILED, text, told)
-    return Ended("rolled_back", Outcome.ROLLED_BACK, f"rolled back, because {reason}", told)
+    inventory = Ref.of_identity(back["inventory"])
+    return led_back(way, back, reason, details, lambda: _put_back(way, inventory, back))
 
 
 def _put_back(way: Way, inventory: Ref, back: Mapping[str, Any]) -> str:

@@ -6,15 +6,14 @@ deadline, somebody's intent to abort), the revision from before is put back, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from opslib.core.changes import Journal, has_intent, journal_lines
 from opslib.core.clock import Clock
-from opslib.core.errors import OpslibError, RefusedError
+from opslib.core.errors import ConflictError, ForbiddenError, OpslibError, RefusedError
 from opslib.core.outcome import Outcome
 from opslib.core.plan import Plan, Step
 from opslib.kube import Cluster, Object, Ref, ref_of
@@ -163,29 +162,40 @@ def roll_back(
     way: Way, ref: Ref, back: Mapping[str, Any] | None, reason: str, details: Mapping[str, Any] | None = None
 ) -> Ended:
     """Put back what was before, and watch it. The outcome says whether it is there again."""
-    told = dict(details or {})
     if back is None:
-        return Ended("rollback_failed", Outcome.ROLLBACK_FAILED, f"{reason}; there is no way back", told)
+        text = f"{reason}; there is no way back"
+        return Ended("rollback_failed", Outcome.ROLLBACK_FAILED, text, dict(details or {}))
+    return led_back(way, back, reason, details, lambda: _put_back(way, ref, order_of(back)))
+
+
+def led_back(
+    way: Way, back: Mapping[str, Any], reason: str, details: Mapping[str, Any] | None, put: Callable[[], str]
+) -> Ended:
+    """Say in the journal what the way back is, take it, and tell whether it led there; `put` returns what failed."""
     way.journal.write("rolling_back", text=reason, back=dict(back))
     try:
-        result = _put_back(way, ref, order_of(back))
+        failed = put()
     except OpslibError as error:
-        said = f"{reason}; the way back failed: {error}"
-        return Ended("rollback_failed", Outcome.ROLLBACK_FAILED, said, told)
-    if result is not None and not result.ok:
-        said = f"{reason}; what was before does not come up: {result.reason}"
-        return Ended(
-            "rollback_failed", Outcome.ROLLBACK_FAILED, said, told | {"rollback": rollout_record(result)}
-        )
+        failed = str(error)
+    told = dict(details or {})
+    if failed:
+        text = f"{reason}; the way back failed: {failed}"
+        return Ended("rollback_failed", Outcome.ROLLBACK_FAILED, text, told)
     return Ended("rolled_back", Outcome.ROLLED_BACK, f"rolled back, because {reason}", told)
 
 
-def _put_back(way: Way, ref: Ref, order: Order) -> Rollout | None:
-    with suppress(RefusedError):  # it is there already: the write never arrived, or somebody was quicker
+def _put_back(way: Way, ref: Ref, order: Order) -> str:
+    """Give the order that leads back, and watch it; return what failed, an empty text where nothing did."""
+    try:
         carry_out_now(way.cluster, lambda: edit_of(way.cluster, ref, order, way.clock))
+    except (ForbiddenError, ConflictError) as error:
+        return str(error)
+    except RefusedError:
+        pass  # it is there already: the write never arrived, or somebody was quicker
     if order.action not in ROLLING:
-        return None
-    return rollout_status(way.cluster, ref, way.clock, wait=way.wait, progress=way.tell)
+        return ""
+    result = rollout_status(way.cluster, ref, way.clock, wait=way.wait, progress=way.tell)
+    return "" if result.ok else str(result)
 
 
 def _still(cluster: Cluster, ref: Ref, expects: Mapping[str, Any]) -> Workload:

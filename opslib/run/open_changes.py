@@ -37,8 +37,9 @@ def ask_for_the_way_back(folder: RunFolder) -> None:
 
 
 def settled(folder: RunFolder, end: Ended, clock: Clock, grace_s: float) -> Ended:
-    """Return how a run ended whose change is open still: with the way back, or with a driver that goes on."""
-    if not is_open(folder.path) or ending(folder.path) is not None:
+    """Return how a run ended whose change is open still, or was asked for the way back: with that, or with a driver that goes on."""
+    asked = has_intent(folder.path, "abort")  # it may be back already, before the kernel has ended
+    if not asked and (not is_open(folder.path) or ending(folder.path) is not None):
         return end
     ask_for_the_way_back(folder)
     end_s = clock.monotonic_s() + grace_s

@@ -57,6 +57,50 @@ def test_an_environment_that_names_no_cluster_has_none(tmp_path) -> None:
     assert "kube_context" in error.value.hint
 
 
+@pytest.fixture
+def account(tmp_path, monkeypatch) -> Path:
+    """The files of a service account, as in a pod."""
+    from kubernetes.config import incluster_config
+
+    for name, content in {"token": "t0ken", "ca.crt": "pem", "namespace": "shop\n"}.items():
+        (tmp_path / name).write_text(content)
+    monkeypatch.setattr("opslib.kube.transport._IN_CLUSTER", tmp_path / "token")
+    monkeypatch.setattr("opslib.kube.transport.PoolTransport", lambda configuration: configuration)
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    return tmp_path
+
+
+def test_in_a_pod_its_service_account_is_who_asks(account) -> None:
+    found = connect_cluster(Environment("here"), Settings(account))
+
+    assert (found._transport.host, found.namespace) == ("https://10.0.0.1:443", "shop")
+    assert found._transport.ssl_ca_cert == str(account / "ca.crt")
+    assert found._transport.api_key["BearerToken"] == "bearer t0ken"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("token", b""),
+        ("ca.crt", b""),
+        ("ca.crt", None),
+        ("namespace", None),
+        ("namespace", b"\xff"),
+        ("token", b"\xff"),
+    ],
+)
+def test_a_service_account_that_is_not_whole_is_said(account, name, content) -> None:
+    (account / name).unlink()
+    if content is not None:
+        (account / name).write_bytes(content)
+
+    with pytest.raises(UsageError, match="service account"):
+        connect_cluster(Environment("here"), Settings(account))
+
+
 @pytest.mark.parametrize("content", [None, "", "{", "- a", '{"contexts": 3}', "\0"])
 def test_a_kubeconfig_that_cannot_be_used_says_so(tmp_path, content) -> None:
     file = tmp_path / "bad"

@@ -1,5 +1,6 @@
 """Orders and sets on their way: once something was written, whatever is refused after it leads back, never to `aborted`."""
 
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from rollout_world import READY, REF, World, deployment, pod, replica_set
 
 from opslib.core.changes import Journal, journal_lines
-from opslib.core.errors import ForbiddenError, OpslibError, RefusedError
+from opslib.core.errors import ClusterError, ConflictError, ForbiddenError, OpslibError, RefusedError
 from opslib.core.outcome import Outcome
 from opslib.core.plan import Plan, Step
 from opslib.kube import Kind, Object, Ref
@@ -68,6 +69,27 @@ def test_the_way_back_of_an_order_names_what_was(way: Way) -> None:
 
     assert began["back"]["replicas"] == 2
     assert ended.phase == "rolled_back"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ForbiddenError("patch: forbidden"), ConflictError("somebody is at it"), ClusterError("gone", sent=True)],
+)
+def test_a_way_back_that_is_not_let_through_is_not_called_taken(
+    way: Way, monkeypatch: pytest.MonkeyPatch, error: OpslibError
+) -> None:
+    write, errors = way.cluster.patch, chain([None], repeat(error))
+
+    def patch(*what: Any, **how: Any) -> Object:
+        if found := next(errors):
+            raise found
+        return write(*what, **how)
+
+    monkeypatch.setattr(way.cluster, "patch", patch)
+    ended = update(way, order(action="scale", replicas=0))
+
+    assert (ended.phase, ended.outcome) == ("rollback_failed", Outcome.ROLLBACK_FAILED)
+    assert str(error) in ended.summary
 
 
 def test_a_set_whose_services_may_not_be_read_goes_back(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:

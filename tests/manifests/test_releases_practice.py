@@ -242,7 +242,7 @@ def test_of_two_people_at_once_one_is_refused(releaser: Releaser) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        {"code": 409, "times": 20, "verb": "patch"},
+        {"code": 409, "times": 5, "verb": "patch"},
         {"drop_watches": ""},
         long({"code": 429, "retry_after_s": 0, "times": 6}),
         long({"code": 500, "times": 10, "verb": "patch"}),

@@ -125,10 +125,7 @@ def test_a_run_whose_kernel_died_waits_for_the_way_back_of_its_change(folder_of,
 
 
 def test_a_signal_keeps_its_exit_code_and_tells_the_outcome(folder_of):
-    folder = folder_of(
-        "r", journal=line("began") + line("rolled_back", outcome="rolled_back", summary="back")
-    )
-    folder.path.joinpath("journal.jsonl").write_text(line("began"))
+    folder = folder_of("r", journal=line("began"))
 
     class DriverClock(SystemClock):
         def sleep(self, seconds: float) -> None:
@@ -138,6 +135,17 @@ def test_a_signal_keeps_its_exit_code_and_tells_the_outcome(folder_of):
     with driving(folder.path):
         end = settled(folder, END, DriverClock(), 5)
     assert (end.exit_code, end.outcome) == (143, Outcome.ROLLED_BACK)
+
+
+def test_a_way_back_that_is_quicker_than_the_kernels_end_is_told_too(folder_of):
+    folder = folder_of("r", journal=line("began"))
+    ask_for_the_way_back(folder)
+    journal = folder.path / "journal.jsonl"
+    journal.write_text(journal.read_text() + line("rolled_back", outcome="rolled_back", summary="back"))
+
+    end = settled(folder, END, SystemClock(), 0)
+    assert (end.exit_code, end.outcome) == (143, Outcome.ROLLED_BACK)
+    assert "Its change: back" in end.sentence
 
 
 def test_a_driver_that_is_gone_or_slow_is_told_with_what_to_type(folder_of):
