@@ -182,9 +182,15 @@ def _as_source_error(said: str, where: Endpoint) -> Iterator[None]:
     except httpx2.HTTPError as error:
         told = SourceError(
             f"the answer of {said} broke off: {printable(str(error))}",
-            hint="ask again; if it stays so, something between cuts answers short",
+            hint=_of_broken_off(where),
         )
         raise _BrokenOffError(told, again=True) from error
+
+
+def _of_broken_off(where: Endpoint) -> str:
+    if where.url.startswith("https") and where.cert is None:  # under TLS 1.3 its lack shows only so
+        return "ask again; if it stays so, the server may want a client certificate: cert and cert_key"
+    return "ask again; if it stays so, something between cuts answers short"
 
 
 def _unreachable(said: str, error: httpx2.ConnectError) -> SourceError:
