@@ -16,7 +16,8 @@ from opslib.manifests.health import number
 from opslib.manifests.pods import mapping, mappings
 
 REVISION = "deployment.kubernetes.io/revision"
-_HASH, _STATEFUL_HASH = "pod-template-hash", "controller-revision-hash"
+_HASH, _REVISION_HASH = "pod-template-hash", "controller-revision-hash"
+_STATEFUL = "controller.kubernetes.io/hash"  # a label of a StatefulSet's revisions alone
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 
 
@@ -84,9 +85,13 @@ def revision_of(revision: Object) -> int:
 
 
 def hash_of(obj: Object) -> str:
-    """Return the hash of the revision that a pod or a revision has, "" where there is none."""
-    labels = mapping(obj, "metadata", "labels")
-    return str(labels.get(_HASH) or labels.get(_STATEFUL_HASH) or "")
+    """Return the hash of the revision that a pod or a revision has, "" where there is none.
+
+    For a StatefulSet it is the revision's name: that is what its pods' label and its status hold.
+    """
+    metadata, labels = mapping(obj, "metadata"), mapping(obj, "metadata", "labels")
+    named = metadata.get("name") if _STATEFUL in labels else ""
+    return str(named or labels.get(_HASH) or labels.get(_REVISION_HASH) or "")
 
 
 def is_leaving(pod: Object) -> bool:

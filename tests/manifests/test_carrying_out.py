@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rollout_world import READY, REF, World, deployment, pod, replica_set
 
-from opslib.core.changes import Journal, journal_lines
+from opslib.core.changes import Journal, journal_lines, send_intent
 from opslib.core.errors import ClusterError, ConflictError, ForbiddenError, OpslibError, RefusedError
 from opslib.core.outcome import Outcome
 from opslib.core.plan import Plan, Step
@@ -16,7 +16,7 @@ from opslib.manifests.apply import Applied
 from opslib.manifests.entries import Entry
 from opslib.manifests.plan import SetPlan
 from opslib.manifests.releasing import Release, release
-from opslib.manifests.updating import Way, update
+from opslib.manifests.updating import Ended, Way, update
 
 
 class Guarded(World):
@@ -92,19 +92,117 @@ def test_a_way_back_that_is_not_let_through_is_not_called_taken(
     assert str(error) in ended.summary
 
 
-def test_a_set_whose_services_may_not_be_read_goes_back(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
-    put_back: list[OpslibError | str] = []
-    monkeypatch.setattr("opslib.manifests.releasing.apply_plan", lambda *_, **__: Applied({REF: "d"}, {}, ()))
-    monkeypatch.setattr("opslib.manifests.releasing._put_back", lambda *_: put_back.append("done") or "")
+@pytest.mark.parametrize(
+    ("arrived", "asked", "phase"),
+    [(False, True, "aborted"), (True, True, "rolled_back"), (False, False, "rolled_back")],
+)
+def test_a_write_that_is_cut_off_is_undone_unless_it_surely_never_arrived(
+    way: Way, monkeypatch: pytest.MonkeyPatch, arrived: bool, asked: bool, phase: str
+) -> None:
+    get, patch, gone = way.cluster.get, way.cluster.patch, ClusterError("no answer", sent=True)
+    cut, unheard = [gone], [] if asked else [gone]
+
+    def write(*what: Any, **how: Any) -> Object:
+        if not cut:
+            return patch(*what, **how)
+        if arrived:
+            way.cluster.put(deployment("2", generation=2, **READY))
+        raise cut.pop()
+
+    def read(ref: Ref) -> Object | None:
+        if not cut and unheard:
+            raise unheard.pop()
+        return get(ref)
+
+    monkeypatch.setattr(way.cluster, "patch", write)
+    monkeypatch.setattr(way.cluster, "get", read)
+    ended = update(way, order(action="scale", replicas=3))
+
+    assert ended.phase == phase
+    assert "no answer" in ended.summary
+    assert bool(way.cluster.patched) == (phase == "rolled_back")
+
+
+def test_what_no_revision_was_found_for_has_no_way_back(way: Way) -> None:
+    for version in "12":
+        way.cluster.drop("ReplicaSet", f"payment-h{version}")
+    ended = update(way, order(action="restart"))
+
+    assert (ended.phase, ended.outcome) == ("rollback_failed", Outcome.ROLLBACK_FAILED)
+    assert "no way back" in ended.summary
+
+
+SECRET = Ref("v1", "Secret", "shop", "opslib-release-web")
+
+
+@pytest.fixture
+def put_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    done: list[str] = []
+    monkeypatch.setattr("opslib.manifests.releasing._put_back", lambda *_: done.append("done") or "")
+    return done
+
+
+def released(way: Way, monkeypatch: pytest.MonkeyPatch, applied: Applied | Exception, *more: Entry) -> Ended:
+    """Release a changed Deployment, and what else there is; the writes come to what is given."""
+
+    def apply_plan(*_: Any, **__: Any) -> Applied:
+        if isinstance(applied, Exception):
+            raise applied
+        return applied
+
+    monkeypatch.setattr("opslib.manifests.releasing.apply_plan", apply_plan)
+    entries = (Entry("change", REF, live=deployment("1"), body=deployment("2")), *more)
+    plan = order(action="change")
+    return release(way, plan, Release("web", (), SetPlan(plan, entries, SECRET)))
+
+
+def test_a_set_of_which_one_write_fails_goes_back_and_says_which(
+    way: Way, monkeypatch: pytest.MonkeyPatch, put_back: list[str]
+) -> None:
+    other = Ref("v1", "ConfigMap", "shop", "cfg")
+    failed: dict[Ref, OpslibError] = {other: ForbiddenError("forbidden"), REF: ClusterError("gone")}
+    ended = released(way, monkeypatch, Applied({}, failed, ()))
+
+    assert (ended.outcome, put_back) == (Outcome.ROLLED_BACK, ["done"])
+    assert f"{other}: forbidden, and 1 more" in ended.summary
+
+
+def test_a_set_that_is_refused_before_its_first_write_is_aborted(
+    way: Way, monkeypatch: pytest.MonkeyPatch, put_back: list[str]
+) -> None:
+    ended = released(way, monkeypatch, RefusedError("not as planned", hint="plan again"))
+
+    assert (ended.phase, ended.outcome, put_back) == ("aborted", Outcome.REFUSED, [])
+    assert ended.details["hint"] == "plan again"
+
+
+def test_a_set_goes_back_when_somebody_asks_while_it_waits(
+    way: Way, monkeypatch: pytest.MonkeyPatch, put_back: list[str]
+) -> None:
+    migration = Ref("batch/v1", "Job", "shop", "migrate")
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "migrate"},
+        "spec": {},
+        "status": {"active": 1},
+    }
+    monkeypatch.setattr(way.cluster, "get_all", lambda refs: {migration: job})
+    send_intent(way.folder, "abort")
+    way.cluster.put(deployment("2", **READY))
+    ended = released(way, monkeypatch, Applied({REF: "d"}, {}, ()), Entry("create", migration, body=job))
+
+    assert (ended.outcome, put_back) == (Outcome.ROLLED_BACK, ["done"])
+    assert "asked to abort" in ended.summary
+
+
+def test_a_set_whose_services_may_not_be_read_goes_back(
+    way: Way, monkeypatch: pytest.MonkeyPatch, put_back: list[str]
+) -> None:
     body = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "payment", "namespace": "shop"}}
     body["spec"] = {"selector": {"app": "payment"}}
-    entries = (
-        Entry("change", REF, live=deployment("1"), body=deployment("2")),
-        Entry("unchanged", Ref("v1", "Service", "shop", "payment"), body=body),
-    )
-    plan = order(action="change")
-    wanted = Release("web", (), SetPlan(plan, entries, Ref("v1", "Secret", "shop", "opslib-release-web")))
-    ended = release(way, plan, wanted)
+    service = Entry("unchanged", Ref("v1", "Service", "shop", "payment"), body=body)
+    ended = released(way, monkeypatch, Applied({REF: "d"}, {}, ()), service)
 
     assert (ended.phase, ended.outcome) == ("rolled_back", Outcome.ROLLED_BACK)
     assert put_back == ["done"]

@@ -156,3 +156,24 @@ def test_a_driver_that_is_gone_or_slow_is_told_with_what_to_type(folder_of):
         end = settled(slow, END, SystemClock(), 0)
     assert "its driver goes on" in end.sentence
     assert end.hint == "opslib runs show --follow slow"
+
+
+def test_who_follows_a_change_is_shown_its_lines_and_its_end(folder_of):
+    told = (
+        line("began")
+        + line("waiting", text="1 of 2 pods")
+        + line("rolled_back", outcome="rolled_back", summary="back")
+    )
+    shown = []
+
+    assert follow(folder_of("r", journal=told), shown.append) is Outcome.ROLLED_BACK
+    assert shown == ["1 of 2 pods", "back"]
+
+
+def test_a_change_that_goes_on_is_rolled_back_by_its_own_driver(folder_of):
+    folder = folder_of(
+        "r", journal=line("began") + line("rolled_back", outcome="rolled_back", summary="back")
+    )
+    with driving(folder.path):
+        assert roll_back_run(folder, print) is Outcome.ROLLED_BACK
+    assert has_intent(folder.path, "abort")
