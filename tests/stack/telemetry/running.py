@@ -115,9 +115,7 @@ def _start(state: State, name: str, options: Options, given: Mapping[str, int]) 
 def _wait(state: State, name: str, place: Place, process: Process) -> None:
     server = SERVERS[name]
     try:
-        version = processes.until(
-            lambda: server.version(place), process, place.folder / "log", WITHIN_S
-        )
+        version = processes.until(lambda: server.version(place), process, place.folder / "log", WITHIN_S)
     except FailedError as error:
         raise FailedError(f"{name}: {error}") from error
     state.write(name, {**(state.read(name) or {}), "version": version})
