@@ -103,6 +103,8 @@ def series(labels: dict[str, str]) -> tuple:
     """A series without what the scrape adds: name, service, pod, labels."""
     own = {name: text for name, text in labels.items() if name not in {"job", "instance"}}
     name, service, pod = (own.pop(key, None) for key in ("__name__", "service_name", "k8s_pod_name"))
+    if "le" in own:  # Prometheus 3 writes 10 as 10.0
+        own["le"] = own["le"].removesuffix(".0")
     return name, service, pod, tuple(sorted(own.items()))
 
 
