@@ -91,6 +91,7 @@ class Jaeger:
     coarse_ns: int = 1  # to which the storage cuts times
     anonymous: str = "yes"  # or "no" (400), or "nothing"
     heeds: bool = True  # attributes
+    summaries: bool = False
     write_id: Callable[[str], str] = str
     answers: Callable[[httpx2.Request, httpx2.Response], httpx2.Response] = lambda _, answer: answer
     seen: list[httpx2.Request] = field(default_factory=list)
@@ -125,7 +126,9 @@ class Jaeger:
         if path == "/api/services" and legacy:
             return _json({"data": names or None, "total": len(names)})
         if path == "/api/v3/traces" and v3:
-            return self._v3(params)
+            return self._v3(params, self._v3_body)
+        if path == "/api/v3/trace-summaries" and self.summaries:
+            return self._v3(params, self._summaries)
         if path == "/api/traces" and legacy:
             return self._legacy(params)
         if one and (v3 if one[1] else legacy):
@@ -138,7 +141,7 @@ class Jaeger:
             return _json({"data": [{"parent": p, "child": c, "callCount": n} for (p, c), n in pairs.items()]})
         return httpx2.Response(200, html=PAGE, headers={"Date": _json(None).headers["Date"]})
 
-    def _v3(self, params):
+    def _v3(self, params, body):
         def given(name):
             first, *others = name.split("_")
             camel = first + "".join(word.title() for word in others)
@@ -152,7 +155,7 @@ class Jaeger:
         if not 0 < limit <= self.max_traces:
             return _error(500, "search depth must be greater than 0 and less than max traces")
         window = Window(_time(given("start_time_min")), _time(given("start_time_max")) + 1)
-        return self._v3_body(
+        return body(
             self.find(
                 given("service_name"),
                 window,
@@ -214,6 +217,17 @@ class Jaeger:
             for span in self.traces[trace]
         ]
         return _json({"result": {"resourceSpans": groups}})
+
+    def _summaries(self, found):
+        if not found:
+            return _error(404, "No traces found")
+        services = {t: sorted({span.service for span in self.traces[t]}) for t in found}
+        return _json({
+            "summaries": [
+                {"traceId": f"{t:032x}", "spanCount": 2, "services": [{"name": n, "spanCount": 1} for n in names]}
+                for t, names in services.items()
+            ]
+        })  # fmt: skip
 
     def _otlp(self, span):
         parent = {} if span.parent is None else {"parentSpanId": f"{span.parent:016x}"}

@@ -177,6 +177,18 @@ def test_where_there_is_nothing_nothing_is_fetched(spans, how):
     assert (said.note.rows, said.note.warnings, said.selection["incident"]) == (0, (), "all")
 
 
+def test_summaries_show_services_that_few_traces_begin_in():
+    rare = call(1001, T0 + 3 * S, services=("cron", "payment"))  # not among the last of payment
+    for summaries in (True, False):
+        jaeger = Jaeger(
+            rare + call(1002, T0 + 4 * S, services=("cron",)) + steady(), anonymous="no", summaries=summaries
+        )
+        rows, _ = fetched(jaeger.backend(), BOTH)
+        assert numbers(rows) == {*range(1, 241), 1001, 1002}
+        asked = [request for request in jaeger.seen if "summaries" in request.url.path]
+        assert len(asked) == (6 if summaries else 1)
+
+
 def test_jaegers_own_traces_are_left_out():
     own = call(9, T0 + 61 * S, services=("jaeger-query",))
     rows, _ = fetched(Jaeger(steady() + own).backend(), BOTH)

@@ -41,7 +41,7 @@ def backend(
 ) -> JaegerTraces:
     """Return what answers each question anew, also those for the slowest calls and for checks. Raises UsageError.
 
-    Own options: `max_traces` of both windows together, `budget_s` for fetching them, and `roots`, the services where
+    Own options: about how many traces of both windows together (`max_traces`), `budget_s` for fetching them, and `roots`, the services where
     traces begin, where the others share a Jaeger that is not theirs alone.
     """
     from opslib.telemetry.endpoint import endpoint  # noqa: PLC0415 - the client with it

@@ -18,7 +18,6 @@ from opslib.telemetry.jaeger.dialects import Dialect, Search
 OWN = frozenset(
     {"jaeger", "jaeger-all-in-one", "jaeger-collector", "jaeger-query"}
 )  # traces that our questions cause
-_SAMPLE = 20  # traces of each service in each window
 _MOST = 60  # services that are looked at
 
 
@@ -81,9 +80,7 @@ def _passed(dialect: Dialect, names: Sequence[str], windows: Sequence[Window]) -
     passed: dict[str, set[str]] = {}
     for name in names:
         for window in windows:
-            found = dialect.search(Search(name, window, _SAMPLE))
-            for trace_id, service in zip(found.column("trace_id"), found.column("service_name"), strict=True):
-                passed.setdefault(trace_id, set()).add(service)
+            passed |= dialect.passed(Search(name, window))
     return [services & set(names) for services in passed.values()]
 
 

@@ -7,8 +7,10 @@ path is unknown a page with status 200. Times are RFC 3339 in nanoseconds there,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
+
+import msgspec
 
 from opslib.core.errors import SourceError
 from opslib.core.ids import TRACE_BYTES, hex_id
@@ -18,6 +20,7 @@ from opslib.telemetry.importers.values import json_text
 from opslib.telemetry.jaeger.answers import Found, read
 
 MOST = 1_500  # traces of one answer
+_FEW = 20  # traces that are asked for to see which services they pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,10 @@ class Dialect(Protocol):
 
     def services(self) -> list[str]: ...
 
+    def passed(self, search: Search) -> dict[str, set[str]]:
+        """Return which services some of the traces pass through."""
+        ...
+
     def search(self, search: Search) -> Found:
         """Return some of the traces, in no order, not more than the limit; each whole."""
         ...
@@ -47,6 +54,19 @@ class Dialect(Protocol):
     def trace(self, trace_id: str) -> Found | None:
         """Return one trace by its id of 32 digits, None where there is none."""
         ...
+
+
+class _Service(msgspec.Struct):
+    name: str = ""
+
+
+class _Summary(msgspec.Struct, rename={"trace_id": "traceId"}):
+    trace_id: str = ""
+    services: list[_Service] = []
+
+
+class _Summaries(msgspec.Struct):
+    summaries: list[_Summary]
 
 
 class V3:
@@ -57,6 +77,21 @@ class V3:
 
     def __init__(self, http: Http) -> None:
         self._http = http
+        self._summaries = True  # until an answer shows that there are none
+
+    def passed(self, search: Search) -> dict[str, set[str]]:
+        """Ask for summaries, which cost little; where there are none, for a few traces."""
+        if self._summaries:
+            answer = self._http.get("/api/v3/trace-summaries", _query(search))
+            if answer.status == 404 and b'"error' in answer.body:
+                return {}
+            try:
+                told = answer.json(_Summaries).summaries
+            except SourceError:  # a page, since 2.19 alone knows the path
+                self._summaries = False
+            else:
+                return {one.trace_id: {service.name for service in one.services} for one in told}
+        return _passed(self.search(replace(search, limit=_FEW)))
 
     def services(self) -> list[str]:
         answer = self._http.get("/api/v3/services")
@@ -84,6 +119,9 @@ class Legacy:
     def services(self) -> list[str]:
         answer = self._http.get("/api/services")
         return _names(_expected(answer).json(), "data", answer)
+
+    def passed(self, search: Search) -> dict[str, set[str]]:
+        return _passed(self.search(replace(search, limit=_FEW)))
 
     def search(self, search: Search) -> Found:
         params: dict[str, Any] = {
@@ -117,6 +155,13 @@ def choose(http: Http) -> Dialect:
             raise first from None
         return older
     return modern
+
+
+def _passed(found: Found) -> dict[str, set[str]]:
+    passed: dict[str, set[str]] = {}
+    for trace_id, service in zip(found.column("trace_id"), found.column("service_name"), strict=True):
+        passed.setdefault(trace_id, set()).add(service)
+    return passed
 
 
 def _query(search: Search) -> dict[str, str]:

@@ -60,7 +60,7 @@ def rounds(windows: Sequence[Window], traces: float, per_slice: int, most: int) 
     the gaps evenly.
     """
     slices = max(traces / per_slice / len(windows), 1.0)
-    number = 1 if traces <= _FEW else 8 if traces <= most / 2 else 16
+    number = 1 if traces <= min(_FEW, most / 2) else 8 if traces <= most / 2 else 16
     while traces / number > most / 16 and number > 8:
         number *= 2
     number = min(number, _MOST_SLICES // _PER_ROUND)

@@ -143,10 +143,8 @@ def test_too_many_are_sampled_alike(sent):
     rows, said = fetched(sent.backend(max_traces=150), sent.windows())
     traces = {row[0] for row in rows}
     assert len(rows) == 4 * len(traces)
-    if said.selection["incident"] == "all":  # so few that one round brings them
-        assert len(traces) == TRACES
-    else:
-        assert len(traces) <= 150
+    assert 50 < len(traces) < 180  # the last round may hold a few more than an average one
+    assert said.selection["incident"] == said.selection["baseline"] != "all"
 
 
 def test_the_slowest_are_the_true_ones(sent):
