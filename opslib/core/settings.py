@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from opslib.core.errors import EnvironmentNotFoundError, UsageError, near_names
+from opslib.core.redact import USUAL, Redaction
 
 CONFIG_NAME = "opslib.toml"
 LAB_STATE = Path(".opslib") / "lab"
@@ -45,6 +46,7 @@ class Environment:
     registry: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    redaction: Redaction = USUAL  # of evidence; secrets are always masked
     origin: Path | None = None  # the file it was read from; relative paths in it start there
 
 
@@ -217,6 +219,7 @@ _PLAIN: dict[str, tuple[type, type | None]] = {
     "registry": (str, None),
     "links": (dict, str),
     "services": (dict, dict),
+    "redaction": (dict, None),
 }
 _EXAMPLES = {
     "protected": "protected = true",
@@ -226,6 +229,7 @@ _EXAMPLES = {
     "registry": 'registry = "registry.example/shop"',
     "links": 'links = {grafana = "https://..."}',
     "services": 'services = {payment = {traces = "payment-service"}}',
+    "redaction": "redaction = {emails = true, keys = ['x-customer']}",
 }
 
 
@@ -244,6 +248,11 @@ def _environment(name: str, table: dict[str, Any], origin: Path) -> Environment:
         items = value.values() if isinstance(value, dict) and of else ()
         if not isinstance(value, kind) or not all(isinstance(item, of or object) for item in items):
             raise UsageError(f"{origin}: {name}.{key} has the wrong type", hint=f"such as {_EXAMPLES[key]}")
+    if "redaction" in fields:
+        try:
+            fields["redaction"] = Redaction.from_dict(fields["redaction"])
+        except ValueError as error:
+            raise UsageError(f"{origin}: {name}.redaction: {error}", hint=_EXAMPLES["redaction"]) from error
     for signal in signals & set(table):
         fields[signal] = _source(table[signal], f"{origin}: {name}.{signal}")
     return Environment(name, origin=origin, **fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,16 +12,17 @@ from opslib.core.clock import Clock, SystemClock
 from opslib.core.errors import SourceError
 from opslib.core.evidence import Evidence
 from opslib.core.model import Verdict
-from opslib.core.redact import Redactor
+from opslib.core.redact import Redaction, Redactor
 from opslib.core.settings import Environment, Settings, load_environment
 from opslib.core.windows import Window, Windows
 from opslib.diagnosis import Diagnosis, calls_of, diagnose, find_course
 from opslib.investigate.gather import gather, holds_data, require_service
 from opslib.investigate.investigation import Investigation
 from opslib.investigate.slo import slo_of
+from opslib.investigate.taking import is_captured, occasion_of, take, taken_from_servers
 from opslib.investigate.windows import LAST_NS, Choice, Extent, Recent, choose, no_data
 from opslib.telemetry import Sources, connect, connect_capture
-from opslib.telemetry.capture import Capture, export
+from opslib.telemetry.capture import Capture
 
 Diagnose = Callable[[Evidence, str | None], Diagnosis]
 
@@ -36,6 +38,17 @@ class Question:
     baseline: str
     clock: Clock
     capture: Path | None
+
+    @property
+    def known_services(self) -> frozenset[str]:
+        """Return whom the service map knows, or knew when the evidence was taken."""
+        occasion = occasion_of(self.sources)
+        return frozenset((*self.environment.services, *(occasion.services if occasion else ())))
+
+    @property
+    def redaction(self) -> Redaction:
+        occasion = occasion_of(self.sources)
+        return occasion.redaction if occasion else self.environment.redaction
 
 
 def find_cause(
@@ -58,10 +71,13 @@ def find_cause(
     question = ask(
         service, environment, capture, window=window, baseline=baseline, settings=settings, clock=clock
     )
-    redactor = Redactor()
-    choice = choose_windows(question)
-    evidence, blocks = gather(question.sources, choice, question.environment, redactor)
-    _require(question, evidence, choice.windows.incident)
+    asked, choice = question, choose_windows(question)
+    if not is_captured(question.sources):
+        sources, choice = taken_from_servers(question.sources, choice, question.environment, question.clock)
+        question = replace(question, sources=sources)
+    redactor = Redactor(rules=question.redaction)
+    evidence, blocks = gather(question.sources, choice, question.known_services, redactor)
+    _require(asked, question.sources, evidence)
     load_s = time.perf_counter() - started
     blocks.seconds.clear()
     diagnosis = diagnose(evidence, question.service)
@@ -81,10 +97,16 @@ def find_cause(
 
 def export_evidence(out: str | Path, question: Question) -> Path:
     """Write what `find_cause` would read into a new folder. Raises as `find_cause`, and RefusedError."""
-    choice = choose_windows(question)
-    evidence, _ = gather(question.sources, choice, question.environment, Redactor())
-    _require(question, evidence, choice.windows.incident)
-    return export(question.sources, choice.windows, Path(out), clock=question.clock)
+    choice, folder = choose_windows(question), Path(out)
+    take(question.sources, choice, question.environment, folder, question.clock)
+    try:
+        taken = replace(question, sources=connect_capture(folder))
+        evidence, _ = gather(taken.sources, choice, taken.known_services, Redactor(rules=taken.redaction))
+        _require(question, taken.sources, evidence)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
 
 
 def ask(
@@ -103,7 +125,7 @@ def ask(
         named, sources = Environment(environment), connect_capture(folder)
     else:
         named = load_environment(environment, settings or Settings.from_environ())
-        sources = connect(named)
+        sources = connect(named, clock)
     return Question(service or None, named, sources, window, baseline, clock or SystemClock(), folder)
 
 
@@ -133,7 +155,13 @@ def choose_windows(question: Question) -> Choice:
         present = times >= max(course.steady_ns or 0, window.end_ns - LAST_NS)
         return Recent(course.onset, course.steady_ns, slo.breach(durations[present], errors[present]))
 
-    return choose(extent, asked=question.window, baseline=question.baseline, own=own, look=look)
+    choice = choose(extent, asked=question.window, baseline=question.baseline, own=own, look=look)
+    occasion = occasion_of(question.sources)
+    if occasion is None:
+        return choice
+    choice = replace(choice, warnings=occasion.warnings)
+    asked = question.window or question.baseline
+    return choice if asked else replace(choice, told=occasion.told, onset=occasion.onset)
 
 
 def _own_windows(sources: Sources) -> Windows | None:
@@ -142,11 +170,12 @@ def _own_windows(sources: Sources) -> Windows | None:
     return traces.meta.windows if isinstance(traces, Capture) and not traces.live else None
 
 
-def _require(question: Question, evidence: Evidence, incident: Window) -> None:
+def _require(question: Question, taken: Sources, evidence: Evidence) -> None:
+    incident = evidence.windows.incident
     if question.service is not None:
         require_service(question.service, question.sources, evidence)
     extent = question.sources.traces.extent() if question.sources.traces else None
-    if not holds_data(question.sources, evidence, incident):
+    if not holds_data(taken, evidence, incident):
         raise no_data(incident, extent)
 
 

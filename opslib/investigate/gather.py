@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from opslib.core.errors import ServiceNotFoundError, near_names
 from opslib.core.evidence import Evidence, SourceNote, SpanBlock
 from opslib.core.redact import Redactor
-from opslib.core.settings import Environment
 from opslib.core.windows import Window
 from opslib.diagnosis import workloads_in
+from opslib.investigate.taking import not_asked
 from opslib.investigate.windows import Choice
 from opslib.telemetry.collect import RedactedBlocks, collect
 from opslib.telemetry.protocols import NOTE_SIGNAL, Blocks, Sources
@@ -38,7 +38,7 @@ class Timed:
 
 
 def gather(
-    sources: Sources, choice: Choice, environment: Environment, redactor: Redactor
+    sources: Sources, choice: Choice, known_services: Iterable[str], redactor: Redactor
 ) -> tuple[Evidence, Timed]:
     """Ask every source for both windows. Raises SourceError and CaptureError."""
     none = Blocks((), SourceNote(NOTE_SIGNAL["spans"], "", "", "", 0), _UNKNOWN)
@@ -54,8 +54,8 @@ def gather(
         topology=signals.topology,
         selection=spans.selection,
         notes=(spans.note, *signals.notes),
-        known_services=frozenset(environment.services),
-        warnings=(*choice.warnings, *_not_asked(sources)),
+        known_services=frozenset(known_services),
+        warnings=(*choice.warnings, *not_asked(sources)),
         attributed=_with_attributes(sources, choice, redactor),
     )
     return evidence, blocks
@@ -73,18 +73,6 @@ def _with_attributes(
         return RedactedBlocks(found.blocks, redactor)
 
     return ask
-
-
-def _not_asked(sources: Sources) -> tuple[str, ...]:
-    named = {
-        "traces": sources.traces,
-        "logs": sources.logs,
-        "metrics": sources.metrics,
-        "changes": sources.changes,
-    }
-    return tuple(
-        f"the environment names no source of {name}" for name, source in named.items() if source is None
-    )
 
 
 def holds_data(sources: Sources, evidence: Evidence, window: Window) -> bool:

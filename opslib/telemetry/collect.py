@@ -10,7 +10,7 @@ import pandas as pd
 
 from opslib.core.columns import COLUMNS, SignalFile
 from opslib.core.evidence import SourceNote, SpanBlock, Strings
-from opslib.core.redact import Redactor, may_hold_secret
+from opslib.core.redact import Redactor
 from opslib.core.windows import NS_PER_S, Window, Windows
 from opslib.telemetry.protocols import NOTE_SIGNAL, Frame, Sources
 
@@ -83,8 +83,8 @@ def redact_frame(frame: pd.DataFrame, redactor: Redactor) -> pd.DataFrame:
 
 def redact_json(text: str, redactor: Redactor) -> str:
     """Return JSON text with secret values masked; text that is no JSON is treated as prose."""
-    if not may_hold_secret(text):
-        return redactor.text(text)
+    if not redactor.may_mask(text):
+        return text
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -130,7 +130,7 @@ def _joined(signal: SignalFile, frames: list[Frame]) -> Frame:
     notes = [frame.note for frame in frames]
     note = replace(
         notes[0],
-        query="; ".join(note.query for note in notes),
+        query="; ".join(dict.fromkeys(note.query for note in notes)),
         rows=sum(note.rows for note in notes),
         truncated=any(note.truncated for note in notes),
         warnings=tuple(dict.fromkeys(text for note in notes for text in note.warnings)),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opslib.core.redact import MASK, Redactor, is_secret_key
+from opslib.core.redact import MASK, Redaction, Redactor, is_secret_key
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,50 @@ def test_clean_texts_stay_as_they_are(texts: list[str]) -> None:
     redactor = Redactor(["s3cr3t"])
     assert redactor.clean(texts) == (not set(texts) - {"a", "é"})
     assert not redactor.clean(texts) or [redactor.text(text) for text in texts] == texts
+
+
+EVERYTHING = Redactor(rules=Redaction(keys=("X-Customer",), patterns=(r"ACME-\d{6}",)))
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("mail to ann.b+c@mail.example.org failed", f"mail to {MASK} failed"),
+        ("card 4111 1111 1111 1111 declined", f"card {MASK} declined"),
+        ("card 378282246310005.", f"card {MASK}."),
+        ("order ACME-123456 lost", f"order {MASK} lost"),
+    ],
+)
+def test_evidence_is_masked_by_more_rules(text: str, masked: str) -> None:
+    assert EVERYTHING.may_mask(text)
+    assert EVERYTHING.text(text) == masked
+    assert EVERYTHING.text(masked) == masked
+    assert Redactor().text(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "at 1769828400000000000 ns", "4111 1111 1111 1112 fails the check", "trace 4111111111111111abcdef",
+        "user@localhost", "took 1234.5678 ms",
+    ],
+)  # fmt: skip
+def test_what_only_looks_alike_stays(text: str) -> None:
+    assert EVERYTHING.text(text) == text
+
+
+def test_values_in_sql_and_named_keys_are_masked_in_attributes() -> None:
+    data = {
+        "db.query.text": "SELECT a1 FROM t2 WHERE x = 'it''s' AND y > -1.5 AND z = $1", "db.query.parameter.0": "42",
+        "x-customer": "ann", "http.route": "/pay/42",
+    }  # fmt: skip
+    assert EVERYTHING.data(data) == {
+        "db.query.text": "SELECT a1 FROM t2 WHERE x = ? AND y > ? AND z = $1", "db.query.parameter.0": "?",
+        "x-customer": MASK, "http.route": "/pay/42",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("table", [{"emails": 1}, {"mails": True}, {"keys": "x"}, {"patterns": ["("]}])
+def test_rules_that_are_none_are_refused(table: dict) -> None:
+    with pytest.raises(ValueError, match=r"no (rule|regular)"):
+        Redaction.from_dict(table)

@@ -19,6 +19,7 @@ from opslib.core.foreign import read_json
 from opslib.core.journal import write_json
 from opslib.core.windows import Window, Windows
 from opslib.core.words import printable
+from opslib.telemetry.capture.occasion import Occasion
 
 MANIFEST = "capture.json"
 SCHEMA = 1
@@ -53,6 +54,7 @@ class CaptureMeta:
     selection: Mapping[str, str] = field(default_factory=lambda: dict(UNKNOWN_SELECTION))
     sources: tuple[SourceNote, ...] = ()
     files: Mapping[str, FileEntry] | None = None
+    occasion: Occasion | None = None  # of evidence that an investigation took with it
     schema: int = SCHEMA
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,6 +67,8 @@ class CaptureMeta:
             "selection": dict(self.selection),
             "sources": [_note_dict(note) for note in self.sources],
         }
+        if self.occasion is not None:
+            content["occasion"] = self.occasion.to_dict()
         if self.files is not None:
             content["files"] = {name: entry.to_dict() for name, entry in sorted(self.files.items())}
         return content
@@ -94,6 +98,7 @@ def read_meta(folder: Path) -> CaptureMeta:
         selection=_selection(content.get("selection")),
         sources=tuple(_notes(content.get("sources"))),
         files=_files(content.get("files"), path),
+        occasion=Occasion.from_dict(content.get("occasion")),
     )
 
 

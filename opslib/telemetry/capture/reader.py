@@ -206,12 +206,14 @@ class Capture:
         return Frame(frame.iloc[:limit], note)
 
     def _note(self, signal: SignalFile, query: str, rows: int, parts: Parts) -> SourceNote:
-        """Say how a signal was read here, and what was amiss already when it was captured."""
+        """Say how a signal was read here, or first of all, and what was amiss already when it was captured."""
         word = NOTE_SIGNAL[signal]
         before = [note for note in self._meta.sources if note.signal in {signal, word}]
         told = itertools.chain.from_iterable(note.warnings for note in before)
         warnings = tuple(dict.fromkeys((*told, *parts.warnings)))
-        return SourceNote(word, "capture", "", query, rows, any(note.truncated for note in before), warnings)
+        taken = next((note for note in before if self._meta.occasion), None)
+        kind, url, asked = (taken.kind, taken.url, taken.query) if taken else ("capture", "", query)
+        return SourceNote(word, kind, url, asked, rows, any(note.truncated for note in before), warnings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from opslib.core.evidence import SourceNote
 from opslib.core.windows import Window, Windows, rfc3339
 from opslib.core.words import printable
 from opslib.telemetry.capture.manifest import MANIFEST, CaptureMeta, FileEntry, read_meta, write_meta
+from opslib.telemetry.capture.occasion import Occasion
 from opslib.telemetry.capture.parts import (
     Row,
     connect_writer,
@@ -133,6 +134,7 @@ class CaptureWriter:
         windows: Windows | None = None,
         sources: Sequence[SourceNote] | None = None,
         selection: Mapping[str, str] | None = None,
+        occasion: Occasion | None = None,
     ) -> None:
         """Roll, state the windows (default: the whole extent as the incident) and end; closing twice is harmless."""
         if self._lock is None:
@@ -141,7 +143,7 @@ class CaptureWriter:
         with self._rolling:
             self._sources = self._sources if sources is None else tuple(sources)
             self._selection = self._selection if selection is None else dict(selection)
-            self._publish(windows)
+            self._publish(windows, occasion)
             self._delete_superseded(float("inf"))
             self._con.close()
             os.close(self._lock)
@@ -180,10 +182,12 @@ class CaptureWriter:
         self._number += 1
         return self.path / part_name(signal, level, self._number)
 
-    def _publish(self, windows: Windows | None = None) -> None:
+    def _publish(self, windows: Windows | None = None, occasion: Occasion | None = None) -> None:
         now = self._clock.now_ns()
         whole = Windows(extent_of(self._files) or Window(now, now + 1))
-        meta = CaptureMeta(windows or whole, self._created, self._selection, self._sources, dict(self._files))
+        meta = CaptureMeta(
+            windows or whole, self._created, self._selection, self._sources, dict(self._files), occasion
+        )
         with _told(self.path / MANIFEST):
             write_meta(self.path, meta)
 
