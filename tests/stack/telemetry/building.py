@@ -96,7 +96,7 @@ def elasticsearch(recipe: Path, into: Path) -> None:
             "x-pack-core,x-pack-esql-core",
             "x-pack-(esql|kql)-",
         ),
-        "root": ("Root", "", None),
+        "rest-root": ("Root", "", None),
     }
     for name, (class_name, extended, files) in plugins.items():
         folder = into / "modules" / name
@@ -107,7 +107,7 @@ def elasticsearch(recipe: Path, into: Path) -> None:
             f"description={name}\nversion={version}\nname={name}\nclassname={class_name}\njava.version=17\n"
             f"elasticsearch.version={version}\nextended.plugins={extended}\nhas.native.controller=false\n"
         )
-    for jar, wanted in ((lib / "node.jar", "Node"), (into / "modules/root/root.jar", "Root")):
+    for jar, wanted in ((lib / "node.jar", "Node"), (into / "modules/rest-root/root.jar", "Root")):
         with zipfile.ZipFile(jar, "w") as packed:
             for each in sorted(classes.glob(f"{wanted}*.class")):
                 packed.write(each, each.name)
