@@ -174,14 +174,31 @@ def test_a_second_deployment_of_a_service_is_a_rollout_of_its_version() -> None:
     assert told(Deployment=[deployment()], ReplicaSet=[OLD]) == [], "what was there before is no change"
 
 
-def test_scaling_is_told_by_whoever_wrote_the_scale() -> None:
-    scaled = {"manager": "kubectl", "subresource": "scale", "time": f"{DAY}10:10:00Z", "fieldsV1": {}}
-    status = {"manager": "controller", "subresource": "status", "time": f"{DAY}10:11:00Z"}
-    made = {"manager": "me", "subresource": "scale", "time": f"{DAY}09:00:00Z"}
+def scaling(numbers: str, at: str) -> dict:
+    return event(
+        f"Scaled up replica set payment-a {numbers}", ("Deployment", "payment"), at, at,
+        reason="ScalingReplicaSet", type="Normal",
+    )  # fmt: skip
 
-    assert told(Deployment=[deployment(managedFields=[scaled, status, made])]) == [
-        ("10:10:00", "Scale", "payment", "payment was scaled to 3 replicas", {"to_replicas": 3})
+
+def test_scaling_is_told_by_the_controller_where_somebody_wrote_the_scale() -> None:
+    scaled = {"manager": "kubectl", "subresource": "scale", "fieldsV1": {}}
+    status = {"manager": "controller", "subresource": "status", "time": f"{DAY}10:11:00Z"}
+    known = deployment(managedFields=[scaled, status])
+    events = [
+        scaling("from 1 to 2", "10:05:00"), scaling("from 2 to 3", "10:10:00"), scaling("from 0 to 3", "10:20:00"),
+    ]  # fmt: skip
+
+    def scales(rows: list[tuple]) -> list[tuple]:
+        return [(row[0], row[3]) for row in rows if row[1] == "Scale"]
+
+    assert scales(told(Deployment=[known], Event=events)) == [
+        ("10:10:00", "payment was scaled to 3 replicas")
     ]
+    assert scales(told(Deployment=[known])) == [], "nothing tells when"
+    assert scales(told(Deployment=[deployment(managedFields=[status])], Event=events)) == [], (
+        "a rollout did it"
+    )
 
 
 def test_a_configuration_that_was_changed_concerns_whoever_reads_it() -> None:

@@ -58,13 +58,18 @@ class Owner:
     def less(self, fields: Iterable[Path]) -> Owner:
         return replace(self, fields=self.fields.difference(fields))
 
+    @property
+    def stamp(self) -> str:
+        """Return the time as it is written: none beside the scale, whose handler in Kubernetes keeps none."""
+        return "" if self.subresource == "scale" else self.time
+
     def to_dict(self) -> Object:
         """Return the entry as objects bear it."""
         return {
             "manager": self.manager,
             "operation": self.operation,
             "apiVersion": self.api_version,
-            **({"time": self.time} if self.time else {}),
+            **({"time": self.stamp} if self.stamp else {}),
             "fieldsType": "FieldsV1",
             "fieldsV1": fieldsets.encode(self.fields),
             **({"subresource": self.subresource} if self.subresource else {}),
@@ -254,4 +259,6 @@ def _owner(entry: Object) -> Owner:
 def _entries(owners: Iterable[Owner]) -> list[Object]:
     """Return the entries, appliers first, then by time; who owns nothing has none."""
     named = [owner for owner in owners if owner.fields]
-    return [o.to_dict() for o in sorted(named, key=lambda o: (o.operation, o.time, o.manager, o.subresource))]
+    return [
+        o.to_dict() for o in sorted(named, key=lambda o: (o.operation, o.stamp, o.manager, o.subresource))
+    ]

@@ -30,6 +30,7 @@ from opslib.telemetry.kubernetes.rows import (
 _DEPLOYMENT = "deployment.kubernetes.io/"
 _LEADER = "control-plane.alpha.kubernetes.io/leader"
 _STARTED = re.compile(r"Scaled up replica set (\S+) ")
+_SCALED = re.compile(r"Scaled (?:up|down) replica set \S+ from (\d+) to (\d+)")
 _NEVER_CHANGED = frozenset({"kube-root-ca.crt"})
 
 
@@ -73,12 +74,10 @@ def rows_of(namespace: Namespace) -> Iterator[Row]:
     yield from _restarts(namespace, services)
     for deployment in namespace.of("Deployment"):
         yield from _revisions(namespace, deployment)
-        for entry in _written(deployment):
-            if entry.get("subresource") == "scale":
-                replicas = deployment["spec"].get("replicas", 1)
-                yield scale_row(
-                    deployment, namespace.name_of(deployment), time_of(entry["time"]), None, replicas
-                )
+        scaled_ns = _scaled(namespace, deployment)
+        if scaled_ns is not None:
+            replicas = deployment["spec"].get("replicas", 1)
+            yield scale_row(deployment, namespace.name_of(deployment), scaled_ns, None, replicas)
     yield from _configuration(namespace)
 
 
@@ -141,6 +140,28 @@ def _revisions(namespace: Namespace, deployment: Object) -> Iterator[Row]:
         elif began_ns is not None and last:
             yield template_row(deployment, name, began_ns)
         since_ns, last = began_ns or since_ns, version
+
+
+def _scaled(namespace: Namespace, deployment: Object) -> int | None:
+    """Return when a Deployment was scaled to what it asks for; None where nobody has, or nothing tells when.
+
+    Who wrote the scale stands in its managed fields without a time, so the events of its controller tell.
+    """
+    entries = deployment["metadata"].get("managedFields") or ()
+    if not any(entry.get("subresource") == "scale" for entry in entries):
+        return None
+    asked = str(deployment["spec"].get("replicas", 1))
+    times = [
+        time_ns
+        for event in namespace.of("Event")
+        if (event["involvedObject"].get("kind"), event["involvedObject"].get("name"))
+        == ("Deployment", deployment["metadata"]["name"])
+        and (found := _SCALED.match(event.get("message") or ""))
+        and found[1] != "0"  # from none: the ReplicaSet of a new revision
+        and found[2] == asked
+        for time_ns in _seen(event)
+    ]
+    return max(times, default=None)
 
 
 def _version_beside(namespace: Namespace, deployment: Object) -> str:
