@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from clusters import Cluster, Namespace, until
 from kit import settings_for
@@ -45,7 +46,13 @@ def test_what_was_done_to_a_deployment_is_told(cluster: Cluster, ns: Namespace, 
     ns.patch("deployments", "web", {"spec": {"replicas": 2}}, "application/merge-patch+json", "scale")
     ns.patch("configmaps", "rules", {"data": {"a": "2"}})
     until(lambda: settled(ns, "web"), LONG_S)
-    frame = source.events(Window(begin_ns, time.time_ns() + S)).frame
+
+    def told() -> Any:
+        """What is told once the controller has written its event, which comes after what it did."""
+        found = source.events(Window(begin_ns, time.time_ns() + S)).frame
+        return [found] if (found.reason == "Scale").any() else []
+
+    (frame,) = until(told)
     changes = frame[frame.type == "Change"]
     rollouts = changes[changes.reason == "Rollout"]
 
